@@ -1,0 +1,20 @@
+/** errno values as an operator reads them: the name and libc's own sentence. */
+import os from 'node:os';
+import { declare } from './libc.ts';
+
+const strerror = declare('const char *strerror(int number)');
+
+const NAMES = new Map<number, string>(Object.entries(os.constants.errno).map(([name, number]) => [number, name]));
+
+/** errno numbers by name on this platform. */
+export const Errno: typeof os.constants.errno = os.constants.errno;
+
+/** `ENETDOWN`, or `errno 4711`. */
+export function errnoName(errno: number): string {
+  return NAMES.get(errno) ?? `errno ${errno}`;
+}
+
+/** `Network is down (ENETDOWN)`. */
+export function describeErrno(errno: number): string {
+  return `${strerror(errno)} (${errnoName(errno)})`;
+}
