@@ -2,7 +2,7 @@
 import os from 'node:os';
 import { declare } from './libc.ts';
 
-const strerror = declare('const char *strerror(int number)');
+const strerror = declare<string>('const char *strerror(int number)');
 
 const NAMES = new Map<number, string>(Object.entries(os.constants.errno).map(([name, number]) => [number, name]));
 

@@ -4,13 +4,18 @@
  * A call costs 20 to 80 ns, so data-plane code calls once per batch. Pointers are passed as numbers (user-space
  * addresses are below 2^47) or as typed arrays, whose storage koffi hands over without a copy.
  */
-import koffi, { type KoffiFunction } from 'koffi';
+import koffi from 'koffi';
 
 const libc = koffi.load(process.platform === 'darwin' ? '/usr/lib/libSystem.B.dylib' : 'libc.so.6');
 
+/** What a foreign function takes: numbers (also pointers), strings, typed arrays (their storage), null pointers. */
+export type ForeignArgument = number | bigint | string | ArrayBufferView | null;
+/** A foreign function; 64-bit integer results above 2^53 come as bigint, which no call of ours returns. */
+export type ForeignFunction<Result = number> = (...args: ForeignArgument[]) => Result;
+
 /** Declares one libc function from its C prototype. Called at module load only. */
-export function declare(prototype: string): KoffiFunction {
-  return libc.func(prototype);
+export function declare<Result = number>(prototype: string): ForeignFunction<Result> {
+  return libc.func(prototype) as unknown as ForeignFunction<Result>;
 }
 
 /** errno of this thread's last failed call through koffi. Read it at once after the call. */
