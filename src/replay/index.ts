@@ -1,0 +1,3 @@
+/** The engine behind `tsreplay`, for use from programs. */
+export type * from './report.ts';
+export type * from './spec.ts';
