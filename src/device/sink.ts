@@ -21,6 +21,8 @@ export interface Sink {
   /** The fault that broke the device, or null. */
   readonly fault: Error | null;
   push(region: Region, at: number, length: number): boolean;
+  /** Time of the frames pushed from now on, seconds and nanoseconds since 1970; for sinks that keep times (files). */
+  setTime?(sec: number, nsec: number): void;
   flush(): number;
   drain(): void;
   close(): void;

@@ -27,3 +27,11 @@ export function lastErrno(): number {
 export function viewOf(address: number, byteLength: number): ArrayBuffer {
   return koffi.view(BigInt(address), byteLength);
 }
+
+/**
+ * Address of a typed array's first byte, for structs that hold pointers. Preconditions: the array's bytes lie outside the
+ * V8 heap (64 bytes or more, or an ArrayBuffer of its own), and the caller keeps it referenced while the kernel reads it.
+ */
+export function dataAddress(array: ArrayBufferView): number {
+  return Number(koffi.address(array));
+}

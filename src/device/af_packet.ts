@@ -1,0 +1,140 @@
+/**
+ * HOT: frames onto an interface through AF_PACKET SOCK_RAW, `sendmmsg` straight from the mapped capture or ring
+ * (packet(7)). The default on Linux.
+ *
+ * The socket has protocol 0, so it receives nothing and costs the receive path nothing. Frames may be MTU + 14 bytes,
+ * and 4 more with an 802.1Q tag (the kernel's rule). On an interface without link-layer header the frame is the IP
+ * packet, and the destination carries its protocol.
+ *
+ * Measured over veth, 60-byte frames: batches of 64, 128 and 256 are within 2 % of one another; the kernel takes 0.7 to
+ * 1.2 µs a frame, this file about 10 ns.
+ */
+import { BATCH_FRAMES } from '../base/batch.ts';
+import { OperatorError } from '../base/errors.ts';
+import type { Region } from '../base/region.ts';
+import { describeErrno, Errno } from '../sys/errno.ts';
+import {
+  AF_PACKET,
+  ETH_P_IP,
+  ETH_P_IPV6,
+  LITTLE_ENDIAN,
+  PACKET_QDISC_BYPASS,
+  SOCK_RAW,
+  SOL_PACKET,
+  SockaddrLl,
+} from '../sys/layout.ts';
+import { bindSocket, closeSocket, openSocket, setSendBuffer, setSocketOptionInt } from '../sys/socket.ts';
+import { deviceFault } from './fault_error.ts';
+import { LINKTYPE_RAW, type LinkFacts, linkFacts } from './link.ts';
+import { MessageQueue, NAME_BYTES } from './message_queue.ts';
+import { type Sink, SinkCounters, type SinkLimits } from './sink.ts';
+
+/** Room for some thousand frames on their way, so that a batch seldom meets a full socket. */
+const SEND_BUFFER_BYTES = 16 * 1024 * 1024;
+
+export interface AfPacketOptions {
+  /** Interface name. */
+  readonly name: string;
+  /** Skip the traffic control layer: faster, but no shaping, and no frame for captures on this host. Default false. */
+  readonly qdiscBypass?: boolean;
+  /** Frames a system call, 1 to 1024 (the kernel's limit is UIO_MAXIOV). Default 256. */
+  readonly batchFrames?: number;
+}
+
+class AfPacketSink implements Sink {
+  readonly name: string;
+  readonly limits: SinkLimits;
+  readonly counters: SinkCounters = new SinkCounters();
+  fault: Error | null = null;
+  #fd: number;
+  #queue: MessageQueue;
+  /** Message names carry the protocol: interfaces without link-layer header. */
+  #named: boolean;
+
+  constructor(link: LinkFacts, fd: number, batchFrames: number) {
+    this.name = link.name;
+    this.limits = {
+      linktype: link.linktype,
+      frameBytesMax: link.mtu + link.headerBytes,
+      batchFramesMax: batchFrames,
+      retainsFrames: false,
+    };
+    this.#fd = fd;
+    this.#named = link.linktype === LINKTYPE_RAW;
+    this.#queue = new MessageQueue(fd, batchFrames, this.#named ? SockaddrLl.SIZE : 0);
+    if (this.#named) this.#fillNames(link.ifindex);
+  }
+
+  #fillNames(ifindex: number): void {
+    const view = this.#queue.memory.view;
+    for (let i = 0; i < this.#queue.capacity; i++) {
+      const at = this.#queue.nameAt + i * NAME_BYTES;
+      view.setUint16(at + SockaddrLl.FAMILY, AF_PACKET, LITTLE_ENDIAN);
+      view.setInt32(at + SockaddrLl.IFINDEX, ifindex, LITTLE_ENDIAN);
+    }
+  }
+
+  push(region: Region, at: number, length: number): boolean {
+    if (this.fault !== null) return false;
+    const slot = this.#queue.count;
+    if (!this.#queue.push(region, at, length)) return false;
+    if (this.#named && length > 0) {
+      const protocol = region.view.getUint8(at) >> 4 === 6 ? ETH_P_IPV6 : ETH_P_IP;
+      this.#queue.memory.view.setUint16(this.#queue.nameAt + slot * NAME_BYTES + SockaddrLl.PROTOCOL, protocol);
+    }
+    return true;
+  }
+
+  flush(): number {
+    if (this.#queue.count === 0) return 0;
+    const sent = this.#queue.flush(this.counters);
+    if (this.#queue.faultErrno !== 0) this.fault ??= deviceFault(this.name, this.#queue.faultErrno);
+    return sent;
+  }
+
+  drain(): void {
+    this.flush();
+  }
+
+  close(): void {
+    if (this.#fd < 0) return;
+    this.drain();
+    closeSocket(this.#fd);
+    this.#fd = -1;
+    this.#queue.release();
+  }
+}
+
+/** Opens the sink. Throws INTERFACE or PERMISSION with the line to type. */
+export function openAfPacketSink(options: AfPacketOptions): Sink {
+  const link = linkFacts(options.name);
+  if (!link.up) throw new OperatorError('INTERFACE', `${link.name} is down: ip link set ${link.name} up`);
+  const fd = openSocket(AF_PACKET, SOCK_RAW, 0, `a packet socket on ${link.name}`);
+  try {
+    const address = new Uint8Array(SockaddrLl.SIZE);
+    const view = new DataView(address.buffer);
+    view.setUint16(SockaddrLl.FAMILY, AF_PACKET, LITTLE_ENDIAN);
+    view.setInt32(SockaddrLl.IFINDEX, link.ifindex, LITTLE_ENDIAN);
+    const errno = bindSocket(fd, address);
+    if (errno !== 0) throw bindError(link.name, errno);
+    setSendBuffer(fd, SEND_BUFFER_BYTES);
+    if (options.qdiscBypass === true) {
+      const refused = setSocketOptionInt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
+      if (refused !== 0) {
+        throw new OperatorError(
+          'UNSUPPORTED',
+          `this kernel has no PACKET_QDISC_BYPASS (${describeErrno(refused)}): leave out the option that asks for it`,
+        );
+      }
+    }
+    return new AfPacketSink(link, fd, options.batchFrames ?? BATCH_FRAMES);
+  } catch (error) {
+    closeSocket(fd);
+    throw error;
+  }
+}
+
+function bindError(name: string, errno: number): OperatorError {
+  if (errno === Errno.ENETDOWN) return new OperatorError('INTERFACE', `${name} is down: ip link set ${name} up`);
+  return new OperatorError('INTERFACE', `cannot bind to ${name}: ${describeErrno(errno)}`);
+}

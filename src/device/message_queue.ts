@@ -1,0 +1,168 @@
+/**
+ * HOT: frames on their way into `sendmmsg`, by reference.
+ *
+ * One anonymous mapping holds, allocated once: the mmsghdr array, the iovec array, and a destination address per
+ * message. `push` writes three 32-bit words per frame (address low, address high, length); `flush` makes one system
+ * call per batch and goes on behind a frame that the kernel refuses. The kernel copies the frame during the call, so
+ * nothing is kept after `flush`.
+ *
+ * Frames in plain memory (region.address 0) have no address to hand over: they are copied into a staging region first.
+ */
+import type { Region } from '../base/region.ts';
+import { Errno, errnoName } from '../sys/errno.ts';
+import { Iovec, Mmsghdr, MSG_DONTWAIT, Msghdr, POLLOUT } from '../sys/layout.ts';
+import { lastErrno } from '../sys/libc.ts';
+import { anonymousRegion } from '../sys/memory.ts';
+import { pauseMicroseconds, pollDescriptor, sendmmsg } from '../sys/socket.ts';
+import type { SinkCounters } from './sink.ts';
+import { Staging } from './staging.ts';
+
+/** Bytes kept per message for its destination: the longest is sockaddr_in6, 28. */
+export const NAME_BYTES = 32;
+
+/** Retries of one frame while the kernel's queues are full; the pauses between them add up to about half a second. */
+const ATTEMPTS_MAX = 4_000;
+/** After a frame that ran out of attempts: retries of the next ones, until one is taken again. */
+const ATTEMPTS_IMPATIENT = 20;
+/** The first retries follow at once: a queue drains in microseconds. */
+const ATTEMPTS_EAGER = 8;
+const PAUSE_US = 50;
+/** One wait for a writable socket, and what it costs of the attempts when it times out. */
+const POLL_MS = 20;
+const POLL_COST = 200;
+
+const MESSAGE_WORDS = Mmsghdr.SIZE / 4;
+const IOVEC_WORDS = Iovec.SIZE / 4;
+
+export class MessageQueue {
+  readonly capacity: number;
+  count = 0;
+  /** errno that broke the device, 0 = none. */
+  faultErrno = 0;
+  /** Where message i's destination lies: `names.view`, offset `nameAt + i * NAME_BYTES`. */
+  readonly memory: Region;
+  readonly nameAt: number;
+  #fd: number;
+  #words: Uint32Array;
+  #iovecWord: number;
+  #staging: Staging;
+  #attemptsMax = ATTEMPTS_MAX;
+  #region: Region | null = null;
+  #baseLow = 0;
+  #baseHigh = 0;
+
+  /** `nameLength`: bytes of each message's destination address, 0 = the socket's own. */
+  constructor(fd: number, capacity: number, nameLength: number) {
+    this.capacity = capacity;
+    this.#fd = fd;
+    const iovecAt = capacity * Mmsghdr.SIZE;
+    this.nameAt = iovecAt + capacity * Iovec.SIZE;
+    this.memory = anonymousRegion(this.nameAt + capacity * NAME_BYTES);
+    this.#words = new Uint32Array(this.memory.bytes.buffer, 0, this.memory.byteLength / 4);
+    this.#iovecWord = iovecAt / 4;
+    this.#staging = new Staging();
+    for (let i = 0; i < capacity; i++) {
+      const message = i * MESSAGE_WORDS;
+      this.#setPointer(message + Msghdr.IOV / 4, this.memory.address + iovecAt + i * Iovec.SIZE);
+      this.#words[message + Msghdr.IOVLEN / 4] = 1;
+      if (nameLength > 0) {
+        this.#setPointer(message + Msghdr.NAME / 4, this.memory.address + this.nameAt + i * NAME_BYTES);
+        this.#words[message + Msghdr.NAMELEN / 4] = nameLength;
+      }
+    }
+  }
+
+  #setPointer(word: number, address: number): void {
+    this.#words[word] = address >>> 0;
+    this.#words[word + 1] = Math.floor(address / 0x1_0000_0000);
+  }
+
+  /** Queues one frame; false: full, flush first. */
+  push(region: Region, at: number, length: number): boolean {
+    if (this.count === this.capacity) return false;
+    if (region !== this.#region) this.#enter(region);
+    const word = this.#iovecWord + this.count * IOVEC_WORDS;
+    if (region.address === 0) {
+      const copy = this.#staging.copy(region, at, length);
+      if (copy < 0) return false;
+      this.#setPointer(word, copy);
+    } else {
+      const low = this.#baseLow + at;
+      this.#words[word] = low;
+      this.#words[word + 1] = low < 0x1_0000_0000 ? this.#baseHigh : this.#baseHigh + 1;
+    }
+    this.#words[word + Iovec.LEN / 4] = length;
+    this.count++;
+    return true;
+  }
+
+  #enter(region: Region): void {
+    this.#region = region;
+    this.#baseLow = region.address >>> 0;
+    this.#baseHigh = Math.floor(region.address / 0x1_0000_0000);
+  }
+
+  /** Hands every queued frame to the kernel; returns how many it took. Afterwards the queue is empty. */
+  flush(counters: SinkCounters): number {
+    const before = counters.sent;
+    let first = 0;
+    let attempts = 0;
+    while (first < this.count && this.faultErrno === 0) {
+      const address = this.memory.address + first * Mmsghdr.SIZE;
+      const taken = sendmmsg(this.#fd, address, this.count - first, MSG_DONTWAIT);
+      if (taken > 0) {
+        this.#countSent(counters, first, taken);
+        first += taken;
+        attempts = 0;
+        this.#attemptsMax = ATTEMPTS_MAX;
+        continue;
+      }
+      const errno = taken === 0 ? Errno.EAGAIN : lastErrno();
+      if (errno === Errno.EINTR) continue;
+      if (errno === Errno.ENETDOWN || errno === Errno.ENXIO || errno === Errno.ENODEV) {
+        this.faultErrno = errno;
+        break;
+      }
+      const cost = this.#backOff(errno, attempts, counters);
+      attempts += cost;
+      if (cost > 0 && attempts <= this.#attemptsMax) continue;
+      // The frame at `first` is lost: refused for what it is, or out of attempts. The ones behind it still go.
+      if (cost > 0) this.#attemptsMax = ATTEMPTS_IMPATIENT;
+      counters.fail(errnoName(errno));
+      first++;
+      attempts = 0;
+    }
+    if (first < this.count) counters.fail(errnoName(this.faultErrno), this.count - first);
+    this.count = 0;
+    this.#staging.reset();
+    return counters.sent - before;
+  }
+
+  #countSent(counters: SinkCounters, first: number, taken: number): void {
+    let bytes = 0;
+    let word = this.#iovecWord + first * IOVEC_WORDS + Iovec.LEN / 4;
+    for (let i = 0; i < taken; i++, word += IOVEC_WORDS) bytes += this.#words[word]!;
+    counters.sent += taken;
+    counters.sentBytes += bytes;
+  }
+
+  /** Waits where the kernel's queue is full; returns the cost in attempts, 0 = this errno is no such thing. */
+  #backOff(errno: number, attempts: number, counters: SinkCounters): number {
+    if (errno === Errno.ENOBUFS || errno === Errno.ENOMEM) {
+      counters.retriedNoBufs++;
+      if (attempts >= ATTEMPTS_EAGER) pauseMicroseconds(PAUSE_US);
+      return 1;
+    }
+    if (errno === Errno.EAGAIN) {
+      counters.retriedAgain++;
+      return pollDescriptor(this.#fd, POLLOUT, POLL_MS) === 0 ? POLL_COST : 1;
+    }
+    return 0;
+  }
+
+  /** Frees the memory. Preconditions: nothing queued any more. */
+  release(): void {
+    this.memory.release();
+    this.#staging.release();
+  }
+}
