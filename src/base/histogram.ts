@@ -6,7 +6,7 @@ const SUB_BITS = 4;
 const SUB = 1 << SUB_BITS;
 /** Powers of two above the linear start: up to 2^47 ns, 39 hours. */
 const OCTAVES = 44;
-export const HISTOGRAM_CELLS = SUB * (OCTAVES + 1);
+export const HISTOGRAM_CELLS: number = SUB * (OCTAVES + 1);
 
 /** Counts one value; negative ones count as 0. */
 export function histogramRecord(cells: Int32Array, ns: number): void {

@@ -1,0 +1,51 @@
+/**
+ * Waiting for a due time while obeying the main thread: long waits are cut into slices, so that stop, pause and resume
+ * take effect within `SLICE_NS`, and the last stretch is the clock's precise wait.
+ */
+import type { Clock } from '../base/clock.ts';
+import { NS_PER_MS } from '../base/units.ts';
+import { Command, type Progress } from './progress.ts';
+
+const SLICE_NS = 50 * NS_PER_MS;
+/** What `approach` leaves for `reach`: enough to edit and queue a frame meanwhile. */
+const REACH_NS = 250_000;
+
+export class Pacer {
+  readonly #clock: Clock;
+  readonly #progress: Progress;
+
+  constructor(clock: Clock, progress: Progress) {
+    this.#clock = clock;
+    this.#progress = progress;
+  }
+
+  /** Nanoseconds of schedule now: time since the start less the time spent paused. */
+  nowNs(): number {
+    return this.#clock.nowNs() - this.#progress.startNs - this.#progress.shiftNs;
+  }
+
+  /** Waits until shortly before `dueNs`. False: stop. */
+  approach(dueNs: number): boolean {
+    for (;;) {
+      if (!this.obey()) return false;
+      const left = dueNs - REACH_NS - this.nowNs();
+      if (left <= 0) return true;
+      this.#clock.waitUntilNs(this.#clock.nowNs() + Math.min(left, SLICE_NS));
+    }
+  }
+
+  /** Waits for `dueNs` itself; at most REACH_NS, so nothing interrupts it. */
+  reach(dueNs: number): void {
+    this.#clock.waitUntilNs(dueNs + this.#progress.startNs + this.#progress.shiftNs);
+  }
+
+  /** Sits out a pause. False: stop. */
+  obey(): boolean {
+    for (;;) {
+      const command = this.#progress.command;
+      if (command === Command.Run) return true;
+      if (command === Command.Stop) return false;
+      this.#progress.waitWhile(command, 100);
+    }
+  }
+}
