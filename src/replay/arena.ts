@@ -15,8 +15,9 @@ const NSEC = 4;
 const CAPLEN = 8;
 const META = 12;
 const HEADER_BYTES = 16;
-/** Meta bits above the route. */
+/** Meta: the route, flags, and the link type in the upper half. */
 const META_ROUTE = 0xff;
+const META_LINKTYPE_SHIFT = 16;
 const META_STARTS_FILE = 0x100;
 const META_TRUNCATED = 0x200;
 
@@ -50,10 +51,10 @@ export class Arena {
       view.setUint32(at + SEC, batch.frames.sec[i]!, true);
       view.setUint32(at + NSEC, batch.frames.nsec[i]!, true);
       view.setUint32(at + CAPLEN, caplen, true);
-      let meta = batch.route[i]!;
+      let meta = batch.route[i]! | (batch.frames.linktype[i]! << META_LINKTYPE_SHIFT);
       if (batch.startsFile && i === from) meta |= META_STARTS_FILE;
       if (caplen < batch.frames.len[i]!) meta |= META_TRUNCATED;
-      view.setUint32(at + META, meta, true);
+      view.setInt32(at + META, meta, true);
       if (stored > 0) copyFrame(batch.frames, i, region, at + HEADER_BYTES);
       this.#used[segment] = at + ((HEADER_BYTES + stored + 3) & ~3);
       this.packets++;
@@ -108,6 +109,7 @@ export class Arena {
     frames.caplen[i] = caplen;
     frames.len[i] = (meta & META_TRUNCATED) !== 0 ? caplen + 1 : caplen;
     frames.at[i] = at + HEADER_BYTES;
+    frames.linktype[i] = meta >>> META_LINKTYPE_SHIFT;
     batch.route[i] = route;
     const stored = route === Route.Elsewhere ? 0 : caplen;
     return at + ((HEADER_BYTES + stored + 3) & ~3);

@@ -22,25 +22,26 @@ export interface Piece {
 export interface Feed {
   /**
    * The next piece, or null at the end of the pass. Throws the reader's OperatorError. Before a batch is filled again
-   * `beforeRefill` is called: whoever still holds frames of it must let go.
+   * `beforeRefill` is called with it: whoever still holds frames of it must let go.
    */
   next(): Piece | null;
   close(): void;
 }
 
+export type BeforeRefill = (batch: FrameBatch) => void;
 export type OpenReader = (path: string) => CaptureReader;
 
 /** Files in order. */
 export class SequentialFeed implements Feed {
   readonly #inputs: readonly string[];
   readonly #open: OpenReader;
-  readonly #beforeRefill: () => void;
+  readonly #beforeRefill: BeforeRefill;
   readonly #batch = new FrameBatch(BATCH_FRAMES, plainRegion(0));
   #reader: CaptureReader | null = null;
   #input = -1;
   #fresh = false;
 
-  constructor(inputs: readonly string[], open: OpenReader, beforeRefill: () => void) {
+  constructor(inputs: readonly string[], open: OpenReader, beforeRefill: BeforeRefill) {
     this.#inputs = inputs;
     this.#open = open;
     this.#beforeRefill = beforeRefill;
@@ -54,7 +55,7 @@ export class SequentialFeed implements Feed {
         this.#reader = this.#open(this.#inputs[this.#input]!);
         this.#fresh = true;
       }
-      this.#beforeRefill();
+      this.#beforeRefill(this.#batch);
       const count = this.#reader.read(this.#batch);
       if (count > 0) {
         const startsFile = this.#fresh;
@@ -85,9 +86,9 @@ class Side {
   }
 
   /** A frame is there to be taken. */
-  fill(beforeRefill: () => void): boolean {
+  fill(beforeRefill: BeforeRefill): boolean {
     if (this.at < this.batch.count) return true;
-    beforeRefill();
+    beforeRefill(this.batch);
     this.at = 0;
     this.batch.count = this.reader.read(this.batch);
     return this.batch.count > 0;
@@ -112,13 +113,13 @@ function isBefore(a: FrameBatch, i: number, b: FrameBatch, j: number, orEqual: b
 export class MergedFeed implements Feed {
   readonly #inputs: readonly string[];
   readonly #open: OpenReader;
-  readonly #beforeRefill: () => void;
+  readonly #beforeRefill: BeforeRefill;
   #pair = 0;
   #sides: readonly [Side, Side] | null = null;
   #fresh = false;
 
   /** Preconditions: an even number of inputs. */
-  constructor(inputs: readonly string[], open: OpenReader, beforeRefill: () => void) {
+  constructor(inputs: readonly string[], open: OpenReader, beforeRefill: BeforeRefill) {
     this.#inputs = inputs;
     this.#open = open;
     this.#beforeRefill = beforeRefill;

@@ -7,8 +7,8 @@ import { NS_PER_MS } from '../base/units.ts';
 import { Command, type Progress } from './progress.ts';
 
 const SLICE_NS = 50 * NS_PER_MS;
-/** What `approach` leaves for `reach`: enough to edit and queue a frame meanwhile. */
-const REACH_NS = 250_000;
+/** What `approach` leaves for `reach`: short enough that nobody notices that it cannot be interrupted. */
+const REACH_NS = 20 * NS_PER_MS;
 
 export class Pacer {
   readonly #clock: Clock;
@@ -24,7 +24,7 @@ export class Pacer {
     return this.#clock.nowNs() - this.#progress.startNs - this.#progress.shiftNs;
   }
 
-  /** Waits until shortly before `dueNs`. False: stop. */
+  /** Waits until at most REACH_NS before `dueNs`. False: stop. */
   approach(dueNs: number): boolean {
     for (;;) {
       if (!this.obey()) return false;

@@ -62,22 +62,22 @@ function demandOf(unit: ProfileStep['unit'], bytes: number, gapNs: number): numb
   return unit === 'mbps' ? bytes : gapNs;
 }
 
-/** Units per ns at rate 1. */
-function scaleOf(unit: ProfileStep['unit']): number {
-  if (unit === 'pps') return 1 / NS_PER_SECOND;
-  return unit === 'mbps' ? 1 / 8000 : 1;
+/** Nanoseconds per unit at rate 1. */
+function nsPerUnit(unit: ProfileStep['unit']): number {
+  if (unit === 'pps') return NS_PER_SECOND;
+  return unit === 'mbps' ? 8000 : 1;
 }
 
 /** Demand that the whole step works off. */
 function capacityOf(step: ProfileStep): number {
   if (step.durationNs === Number.POSITIVE_INFINITY) return Number.POSITIVE_INFINITY;
-  return ((step.from + step.to) / 2) * step.durationNs * scaleOf(step.unit);
+  return (((step.from + step.to) / 2) * step.durationNs) / nsPerUnit(step.unit);
 }
 
-/** ns into the step when `demand` is worked off: the root of from*t + (to-from)*t^2/(2*duration) = demand/scale. */
+/** ns into the step when `demand` is worked off: the root of from*t + (to-from)*t^2/(2*duration) = demand. */
 function timeFor(step: ProfileStep, demand: number): number {
   if (demand <= 0) return 0;
-  const area = demand / scaleOf(step.unit);
+  const area = demand * nsPerUnit(step.unit);
   if (step.from === step.to || step.durationNs === Number.POSITIVE_INFINITY) {
     return step.from > 0 ? area / step.from : Number.POSITIVE_INFINITY;
   }

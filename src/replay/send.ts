@@ -69,6 +69,9 @@ export class Sender {
     this.#due = new Float64Array(most);
   }
 
+  /** Frames queued at a sink so far. */
+  handed = 0;
+
   /** Packets counted against the limit so far, over all workers. */
   get counted(): number {
     return this.#counted;
@@ -102,16 +105,24 @@ export class Sender {
     if (this.#queued === 0) return true;
     const route = this.#queuedRoute;
     const sink = this.#sinks[route]!;
-    const row = this.#row;
     if (this.#paced) this.#recordLateness();
     sink.flush();
     this.#queued = 0;
     this.#sinceLook = 0;
-    const counters = sink.counters;
-    row[Cell.Sent + route] = counters.sent;
-    row[Cell.SentBytes + route] = counters.sentBytes;
-    row[Cell.Failed + route] = counters.failed;
+    this.#publishSink(route);
     return sink.fault === null;
+  }
+
+  /** Brings the shared counters up to date with the sinks. */
+  publish(): void {
+    for (let route = 0; route < this.#sinks.length; route++) this.#publishSink(route);
+  }
+
+  #publishSink(route: number): void {
+    const counters = this.#sinks[route]!.counters;
+    this.#row[Cell.Sent + route] = counters.sent;
+    this.#row[Cell.SentBytes + route] = counters.sentBytes;
+    this.#row[Cell.Failed + route] = counters.failed;
   }
 
   #sendOne(region: Region, at: number, length: number, route: number, dueNs: number): SendEnd {
@@ -147,6 +158,7 @@ export class Sender {
       if (!sink.push(region, at, length)) return SendEnd.Fault;
     }
     this.#due[this.#queued++] = dueNs;
+    this.handed++;
     return SendEnd.Sent;
   }
 
