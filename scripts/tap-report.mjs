@@ -50,7 +50,7 @@ export class TapReport {
     const closesSubtest = this.#open[depth] === title;
     const name = [...this.#open.slice(0, depth), title].join(' > ');
     if (skip) this.skips.push({ name, reason: skip[2] });
-    const todo = / # TODO/i.test(rest);
+    const todo = / # TO-?DO/i.test(rest);
     if (failed && !todo && !(closesSubtest && this.failures.some((other) => other.startsWith(`${name} > `)))) {
       this.failures.push(name);
     }

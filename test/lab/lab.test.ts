@@ -88,7 +88,8 @@ t.test('a process that is killed leaves no program behind', { skip: skip() }, as
   const source = `import(${JSON.stringify(here)}).then(({ makeLab, pair }) => {
     const lab = makeLab(pair());
     const sleeper = lab.host('a').spawn(['sleep', '61']);
-    setTimeout(() => { console.log(sleeper.child.pid, lab.host('a').netns); process.kill(process.pid, 'SIGKILL'); }, 300);
+    const die = () => process.kill(process.pid, 'SIGKILL');
+    setTimeout(() => { console.log(sleeper.child.pid, lab.host('a').netns); die(); }, 300);
   });`;
   const [pid, netns] = runProgram([process.execPath, '-e', source], { check: false }).stdout.trim().split(' ');
   await new Promise((resolve) => setTimeout(resolve, 200));
