@@ -18,3 +18,11 @@ export function errnoName(errno: number): string {
 export function describeErrno(errno: number): string {
   return `${strerror(errno)} (${errnoName(errno)})`;
 }
+
+/** The errno whose sentence this is (some packages hand on the text only); number 0 and the text itself if unknown. */
+export function errnoOfMessage(message: string): { readonly number: number; readonly name: string } {
+  for (const number of NAMES.keys()) {
+    if (strerror(number) === message) return { number, name: errnoName(number) };
+  }
+  return { number: 0, name: message };
+}
