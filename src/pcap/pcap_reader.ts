@@ -13,6 +13,7 @@ import type { CaptureWindow } from './window.ts';
 
 export class PcapReader implements CaptureReader {
   readonly info: CaptureInfo;
+  readonly details: null = null;
   readonly #window: CaptureWindow;
   readonly #header: PcapHeader;
   /** Stream offset of the next record. */
@@ -114,7 +115,7 @@ export class PcapReader implements CaptureReader {
   #endOrThrow(at: number): void {
     const window = this.#window;
     const left = window.end - at;
-    if (left === 0 && window.fault === null) return;
+    if (window.stopped || (left === 0 && window.fault === null)) return;
     const packet = this.#packetsRead + 1;
     const headerBytes = this.#header.recordHeaderBytes;
     if (left < headerBytes) {

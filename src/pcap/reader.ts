@@ -9,6 +9,8 @@ import type { FrameBatch } from '../base/batch.ts';
  */
 export interface CaptureReader {
   readonly info: CaptureInfo;
+  /** pcapng opened with `details: true`; otherwise null. Grows while the file is read. */
+  readonly details: CaptureDetails | null;
   read(batch: FrameBatch): number;
   close(): void;
 }
@@ -35,4 +37,46 @@ export interface CaptureInterface {
   readonly timestampDigits: number;
   /** Bytes of frame check sequence at the end of each frame, or -1 where the capture does not say. */
   readonly fcsBytes: number;
+}
+
+/** What a pcapng file says beside its packets. */
+export interface CaptureDetails {
+  readonly sections: readonly SectionDetails[];
+  /** Parallel to `CaptureInfo.interfaces`. */
+  readonly interfaces: readonly InterfaceDetails[];
+  /** Interface statistics blocks, in their order. */
+  readonly statistics: readonly InterfaceStatistics[];
+  /** Block type -> blocks seen. */
+  readonly blocks: ReadonlyMap<number, number>;
+  /** Packet number -> its comments, for the frames of the last `read` only. */
+  readonly packetComments: ReadonlyMap<number, readonly string[]>;
+}
+
+export interface SectionDetails {
+  /** Number of the first packet that the section may hold. */
+  readonly firstPacket: number;
+  readonly hardware: string;
+  readonly os: string;
+  readonly application: string;
+  readonly comments: readonly string[];
+}
+
+export interface InterfaceDetails {
+  readonly description: string;
+  /** The capture filter's text. */
+  readonly filter: string;
+  readonly os: string;
+  readonly comments: readonly string[];
+}
+
+/** Counters in packets, -1 where the file does not say. */
+export interface InterfaceStatistics {
+  /** Over the whole file. */
+  readonly interfaceIndex: number;
+  readonly received: number;
+  readonly dropped: number;
+  readonly acceptedByFilter: number;
+  readonly droppedByOs: number;
+  readonly delivered: number;
+  readonly comments: readonly string[];
 }

@@ -4,7 +4,7 @@
  */
 import type { ErrorCode } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
-import { fileRegion, MAP_ALIGN_BYTES } from '../sys/memory.ts';
+import { fileRegion, MAP_ALIGN_BYTES, populate } from '../sys/memory.ts';
 
 /** Why a window ends before the capture does. `what` continues a sentence that names the file. */
 export interface WindowFault {
@@ -23,6 +23,8 @@ export interface CaptureWindow {
   readonly ended: boolean;
   /** Why nothing comes, when that is not the end of the capture. */
   readonly fault: WindowFault | null;
+  /** The caller gave up waiting: `ended`, but neither the end nor a fault. */
+  readonly stopped: boolean;
   /** Bytes of the whole stream, -1 where not known. */
   readonly byteLength: number;
   /**
@@ -34,6 +36,9 @@ export interface CaptureWindow {
   close(): void;
 }
 
+/** Bytes whose pages are mapped at a time: beyond it nothing is gained, and page tables stay in the cache. */
+const POPULATE_BYTES = 1 << 20;
+
 /** Window over a regular file, mapped `MAP_PRIVATE`: the cost of a window is two system calls and its page faults. */
 export class MappedWindow implements CaptureWindow {
   region: Region;
@@ -41,11 +46,14 @@ export class MappedWindow implements CaptureWindow {
   base = 0;
   ended: boolean;
   readonly fault: null = null;
+  readonly stopped = false;
   readonly byteLength: number;
   readonly #fd: number;
   readonly #closeFd: (fd: number) => void;
   readonly #windowBytes: number;
   readonly #scratchBytes: number;
+  /** Region offset up to which pages are mapped. */
+  #populated = 0;
 
   /** Takes over `fd`. Preconditions: `byteLength` > 0. */
   constructor(
@@ -66,8 +74,19 @@ export class MappedWindow implements CaptureWindow {
   }
 
   show(from: number, need: number): number {
-    const at = from - this.base;
-    if (this.ended || at + need <= this.end) return at;
+    let at = from - this.base;
+    if (!this.ended && at + need > this.end) at = this.#slide(from, need);
+    // half a step ahead of the records, since a batch reads on behind `need`
+    if (at + need + POPULATE_BYTES / 2 > this.#populated && this.#populated < this.end) {
+      const start = Math.max(this.#populated, Math.min(at, this.end - 1));
+      const length = Math.min(Math.max(POPULATE_BYTES, at + need - start), this.end - start);
+      populate(this.region, start, length);
+      this.#populated = start + length;
+    }
+    return at;
+  }
+
+  #slide(from: number, need: number): number {
     const base = Math.min(from, this.byteLength - 1);
     const aligned = base - (base % MAP_ALIGN_BYTES);
     const wanted = Math.max(this.#windowBytes, from - aligned + need);
@@ -75,6 +94,7 @@ export class MappedWindow implements CaptureWindow {
     this.region.release();
     this.region = fileRegion(this.#fd, aligned, length, this.#scratchBytes);
     this.base = aligned;
+    this.#populated = 0;
     this.end = length;
     this.ended = aligned + length === this.byteLength;
     return from - aligned;
