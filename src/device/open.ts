@@ -1,0 +1,67 @@
+/** `openSink`: a sink by the name of its backend. What a name alone means is decided by `chooseBackend`. */
+import type { Region } from '../base/region.ts';
+import type { XdpMode } from '../sys/xdp.ts';
+import { openAfPacketSink } from './af_packet.ts';
+import { openAfXdpSink, xdpQueueCount } from './af_xdp_open.ts';
+import { openLibpcapSink } from './libpcap.ts';
+import { interfaceExists } from './link.ts';
+import { openRawIpSink } from './raw_ip.ts';
+import { openRawSocketSink } from './raw_socket.ts';
+import type { Sink } from './sink.ts';
+import { openTunSink } from './tun.ts';
+
+export const INTERFACE_BACKENDS = ['af_packet', 'af_xdp', 'raw_ip', 'raw_socket', 'libpcap', 'tap', 'tun'] as const;
+export type InterfaceBackend = (typeof INTERFACE_BACKENDS)[number];
+
+export interface SinkSpec {
+  /** Interface name. */
+  readonly name: string;
+  /** `auto`: see `chooseBackend`. */
+  readonly backend: InterfaceBackend | 'auto';
+  /** AF_PACKET only. Default false. */
+  readonly qdiscBypass?: boolean;
+  /** Frames a system call, where the backend can choose. Default 256. */
+  readonly batchFrames?: number;
+  /** AF_XDP only: number of the worker, which sends on transmit queue `worker % queues`. Default 0. */
+  readonly worker?: number;
+  /** AF_XDP only. Default `auto`. */
+  readonly xdpMode?: XdpMode;
+  /** AF_XDP only: send straight from this region. */
+  readonly umem?: Region;
+}
+
+/**
+ * The backend for an interface name: AF_PACKET on Linux, libpcap elsewhere. A name that starts with `tap` or `tun` and
+ * that no interface has means that the device is to be made, as in tcpreplay.
+ */
+export function chooseBackend(name: string): InterfaceBackend {
+  if (process.platform !== 'linux') return 'libpcap';
+  if (/^(tap|tun)/.test(name) && !interfaceExists(name)) return name.startsWith('tap') ? 'tap' : 'tun';
+  return 'af_packet';
+}
+
+/** Opens a sink onto an interface. Throws an OperatorError that says what to type. */
+export function openSink(spec: SinkSpec): Sink {
+  const backend = spec.backend === 'auto' ? chooseBackend(spec.name) : spec.backend;
+  const batch = spec.batchFrames === undefined ? {} : { batchFrames: spec.batchFrames };
+  switch (backend) {
+    case 'af_packet':
+      return openAfPacketSink({ name: spec.name, qdiscBypass: spec.qdiscBypass === true, ...batch });
+    case 'af_xdp':
+      return openAfXdpSink({
+        name: spec.name,
+        queue: (spec.worker ?? 0) % xdpQueueCount(spec.name),
+        ...(spec.xdpMode === undefined ? {} : { mode: spec.xdpMode }),
+        ...(spec.umem === undefined ? {} : { umem: spec.umem }),
+      });
+    case 'raw_ip':
+      return openRawIpSink({ name: spec.name, ...batch });
+    case 'raw_socket':
+      return openRawSocketSink();
+    case 'libpcap':
+      return openLibpcapSink({ name: spec.name });
+    case 'tap':
+    case 'tun':
+      return openTunSink({ kind: backend, name: spec.name });
+  }
+}
