@@ -50,9 +50,14 @@ export function linktypeOfHardware(hardwareType: number): number {
   }
 }
 
+/** The interfaces that the kernel counts for, sorted. */
+export function interfaceNames(): string[] {
+  return [...interfaceCounters().keys()].sort();
+}
+
 /** `there are: eth0, lo`, for the sentence about a name that does not exist. */
 export function otherInterfaces(): string {
-  const names = [...interfaceCounters().keys()].sort();
+  const names = interfaceNames();
   return names.length === 0 ? 'ip link lists the interfaces' : `there are: ${names.join(', ')}`;
 }
 

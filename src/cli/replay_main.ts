@@ -1,0 +1,120 @@
+/** `tsreplay`: argv to spec to run to exit status. What is slow to load is loaded when it is needed. */
+import { existsSync } from 'node:fs';
+import { Exit } from '../base/errors.ts';
+import type { ReplaySpec } from '../replay/spec.ts';
+import { type CommandLine, parseCommandLine } from './command_line.ts';
+import { type Decoder, startDecoder } from './decode.ts';
+import { reportFailure } from './failure.ts';
+import { longHelp, shortHelp } from './help.ts';
+import { expandInputs } from './inputs.ts';
+import { page } from './pager.ts';
+import { type RunOptions, runReplay } from './replay_run.ts';
+import { type ReplayOptions, replaySpecFrom } from './replay_spec.ts';
+import { REPLAY_TABLE } from './replay_table.ts';
+import type { Terminal } from './terminal.ts';
+import { readTextFile, writeTextFile } from './text_file.ts';
+import type { HostPort } from './values.ts';
+import { packageVersion } from './version.ts';
+
+type RunLine = Extract<CommandLine, { kind: 'run' }>;
+
+/** Options that the engine does not see. */
+interface FrontOptions extends ReplayOptions {
+  readonly listnics?: true;
+  readonly quiet?: true;
+  readonly json?: true;
+  readonly stats?: number;
+  readonly metricsPort?: HostPort;
+  readonly verbose?: true;
+  readonly decode?: string;
+  readonly pid?: true;
+  readonly suppressWarnings?: true;
+  readonly dbug?: number;
+}
+
+/** Never rejects. */
+export async function replayMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
+  let debug = process.env['TSREPLAY_DEBUG'] === '1';
+  try {
+    const line = await parseCommandLine(REPLAY_TABLE, argv, readTextFile);
+    if (line.kind !== 'run') return tell(line, terminal);
+    debug ||= ((line.options as FrontOptions).dbug ?? 0) >= 2;
+    return await replay(line, terminal);
+  } catch (error) {
+    return reportFailure(terminal, REPLAY_TABLE.name, error, debug);
+  }
+}
+
+function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Exit {
+  if (line.kind === 'help') terminal.out(longHelp(REPLAY_TABLE).trimEnd());
+  else if (line.kind === 'pager') page(terminal, longHelp(REPLAY_TABLE));
+  else if (line.kind === 'usage') terminal.out(shortHelp(REPLAY_TABLE).trimEnd());
+  else if (line.kind === 'save') writeTextFile(line.path, line.text);
+  else terminal.out(`${REPLAY_TABLE.name} version: ${packageVersion()}`);
+  return Exit.Done;
+}
+
+async function replay(line: RunLine, terminal: Terminal): Promise<Exit> {
+  const options = line.options as FrontOptions;
+  if (options.listnics) return listInterfaces(terminal);
+  if (options.pid) terminal.error(`PID: ${process.pid}`);
+  const profile = options.profile === undefined ? null : await readProfile(options.profile);
+  const inputs = expandInputs(line.operands);
+  const around = {
+    nowMs: Date.now(),
+    platform: process.platform,
+    interfaceExists: (name: string) => existsSync(`/sys/class/net/${name}`),
+    profile,
+    copyTo: null,
+  };
+  // Checked before tcpdump is started: a wrong command line starts nothing.
+  const checked = replaySpecFrom(options, inputs.files, around);
+  const decoder = options.verbose ? startDecoder(options.decode ?? '') : null;
+  const spec = decoder === null ? checked : replaySpecFrom(options, inputs.files, { ...around, copyTo: decoder.path });
+  if ((options.dbug ?? 0) >= 1) printPlan(spec, terminal);
+  return run(spec, runOptionsFrom(options, inputs.warnings), terminal, decoder);
+}
+
+async function run(spec: ReplaySpec, options: RunOptions, terminal: Terminal, decoder: Decoder | null): Promise<Exit> {
+  let finished = false;
+  try {
+    const { openReplay } = await import('../replay/index.ts');
+    return await runReplay(spec, options, terminal, openReplay, () => {
+      finished = true;
+      return decoder === null ? Promise.resolve(null) : decoder.finish();
+    });
+  } finally {
+    if (!finished) decoder?.abandon();
+  }
+}
+
+function runOptionsFrom(options: FrontOptions, warnings: readonly string[]): RunOptions {
+  return {
+    quiet: options.quiet ?? false,
+    json: options.json ?? false,
+    statsSeconds: options.stats ?? null,
+    metrics: options.metricsPort ?? null,
+    flowExpiry: (options.flowExpiry ?? 0) > 0,
+    suppressWarnings: options.suppressWarnings ?? false,
+    warnings,
+    verbose: options.verbose ?? false,
+  };
+}
+
+async function readProfile(path: string) {
+  const { parseProfileFile } = await import('./profile_file.ts');
+  return parseProfileFile(path, readTextFile(path));
+}
+
+async function listInterfaces(terminal: Terminal): Promise<Exit> {
+  const { interfaceNames } = await import('../device/link.ts');
+  terminal.out('Available network interfaces:');
+  for (const name of interfaceNames()) terminal.out(name);
+  return Exit.Done;
+}
+
+/** Infinity, which JSON does not know, as the word. */
+function printPlan(spec: ReplaySpec, terminal: Terminal): void {
+  const plan = (_key: string, value: unknown): unknown => (value === Number.POSITIVE_INFINITY ? 'Infinity' : value);
+  terminal.error(JSON.stringify(spec, plan, 2));
+}
