@@ -1,7 +1,7 @@
 /**
  * HOT: IPv4 header, RFC 791 section 3.1. Accessors are unchecked: call `checkIpv4` once per packet. Addresses are
  * numbers in [0, 2^32). `rewrite*` changes a field and keeps the header checksum true; the transport's sum, where it
- * covers the field, is the caller's (`wire/rewrite.ts`).
+ * covers the field, is the caller's (`transport.ts`).
  */
 import { checksum, checksumReplace16, checksumReplace32 } from './checksum.ts';
 import { Wire, type WireStatus } from './layers.ts';
@@ -89,6 +89,11 @@ export function ipv4Checksum(view: DataView, ip: number): number {
   return view.getUint16(ip + CHECKSUM);
 }
 
+/** Offset of the checksum field. */
+export function ipv4ChecksumAt(ip: number): number {
+  return ip + CHECKSUM;
+}
+
 export function ipv4Src(view: DataView, ip: number): number {
   return view.getUint32(ip + SRC);
 }
@@ -97,9 +102,14 @@ export function ipv4Dst(view: DataView, ip: number): number {
   return view.getUint32(ip + DST);
 }
 
-/** Offset of the source address; the destination follows it. */
+/** Offset of the source address. */
 export function ipv4SrcAt(ip: number): number {
   return ip + SRC;
+}
+
+/** Offset of the destination address. */
+export function ipv4DstAt(ip: number): number {
+  return ip + DST;
 }
 
 /** 224.0.0.0/4. */
@@ -213,14 +223,14 @@ export function rewriteIpv4Ttl(view: DataView, ip: number, ttl: number): void {
   rewriteWord(view, ip, TTL, (ttl << 8) | view.getUint8(ip + PROTOCOL));
 }
 
-/** The transport checksum covers this field too: see `wire/rewrite.ts`. */
+/** The transport checksum covers this field too: see `transport.ts`. */
 export function rewriteIpv4Src(view: DataView, ip: number, address: number): void {
   const before = view.getUint32(ip + SRC);
   view.setUint32(ip + SRC, address);
   view.setUint16(ip + CHECKSUM, checksumReplace32(view.getUint16(ip + CHECKSUM), before, address));
 }
 
-/** The transport checksum covers this field too: see `wire/rewrite.ts`. */
+/** The transport checksum covers this field too: see `transport.ts`. */
 export function rewriteIpv4Dst(view: DataView, ip: number, address: number): void {
   const before = view.getUint32(ip + DST);
   view.setUint32(ip + DST, address);

@@ -90,12 +90,12 @@ export function setIpv6HopLimit(view: DataView, ip: number, hopLimit: number): v
   view.setUint8(ip + HOP_LIMIT, hopLimit);
 }
 
-/** The transport checksum covers this field: see `wire/rewrite.ts`. */
+/** The transport checksum covers this field: see `transport.ts`. */
 export function setIpv6SrcWord(view: DataView, ip: number, word: number, value: number): void {
   view.setUint32(ip + SRC + 4 * word, value);
 }
 
-/** The transport checksum covers this field: see `wire/rewrite.ts`. */
+/** The transport checksum covers this field: see `transport.ts`. */
 export function setIpv6DstWord(view: DataView, ip: number, word: number, value: number): void {
   view.setUint32(ip + DST + 4 * word, value);
 }

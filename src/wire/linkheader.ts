@@ -144,3 +144,17 @@ export function setHdlc(view: DataView, at: number, address: number, control: nu
   view.setUint8(at + HDLC_CONTROL, control);
   view.setUint16(at + HDLC_PROTOCOL, protocol);
 }
+
+/** Writes the sender's MAC address into a cooked header. */
+export function setSllAddress(view: DataView, at: number, high: number, low: number): void {
+  view.setUint16(at + SLL_ADDRESS_LEN, 6);
+  view.setUint16(at + SLL_ADDRESS, high);
+  view.setUint32(at + SLL_ADDRESS + 2, low);
+}
+
+/** Writes the sender's MAC address into a cooked v2 header. */
+export function setSll2Address(view: DataView, at: number, high: number, low: number): void {
+  view.setUint8(at + SLL2_ADDRESS_LEN, 6);
+  view.setUint16(at + SLL2_ADDRESS, high);
+  view.setUint32(at + SLL2_ADDRESS + 2, low);
+}

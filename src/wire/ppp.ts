@@ -31,3 +31,25 @@ export function pppProtocol(view: DataView, at: number): number {
   const first = view.getUint8(at);
   return (first & 1) === 0 ? view.getUint16(at) : first;
 }
+
+/** PPP protocol number for an EtherType, or -1. */
+export function pppOfEtherType(etherType: number): number {
+  switch (etherType) {
+    case EtherType.Ipv4:
+      return PppProtocol.Ipv4;
+    case EtherType.Ipv6:
+      return PppProtocol.Ipv6;
+    case EtherType.Mpls:
+      return PppProtocol.MplsUnicast;
+    case EtherType.MplsMulticast:
+      return PppProtocol.MplsMulticast;
+    default:
+      return -1;
+  }
+}
+
+/** Writes address, control and protocol of HDLC-like framing: four bytes. */
+export function setPppHdlc(view: DataView, at: number, protocol: number): void {
+  view.setUint16(at, PPP_HDLC_ADDRESS_CONTROL);
+  view.setUint16(at + 2, protocol);
+}

@@ -7,6 +7,8 @@ const DST_PORT = 2;
 const TAG = 4;
 const CHECKSUM = 8;
 export const SCTP_HEADER_LEN = 12;
+/** What the checksum field counts as. */
+const ZEROS: DataView = new DataView(new ArrayBuffer(4));
 
 /** After `Wire.Ok` no sctp* accessor reads outside [sctp, end). */
 export function checkSctp(_view: DataView, sctp: number, end: number): WireStatus {
@@ -30,11 +32,10 @@ export function sctpChecksum(view: DataView, sctp: number): number {
   return view.getUint32(sctp + CHECKSUM, true);
 }
 
-/** CRC32c of [sctp, end) with the field taken as zero. */
+/** CRC32c of [sctp, end) with the field taken as zero; the packet is not touched. */
 export function computeSctpChecksum(view: DataView, sctp: number, end: number): number {
-  const before = crc32c(view, sctp, sctp + CHECKSUM, 0);
-  // Four zero bytes in the field's place: the last four of a table step, without touching the packet.
-  return crc32c(view, sctp + SCTP_HEADER_LEN, end, crc32cZeros(before));
+  const before = crc32c(view, sctp, sctp + CHECKSUM);
+  return crc32c(view, sctp + SCTP_HEADER_LEN, end, crc32c(ZEROS, 0, ZEROS.byteLength, before));
 }
 
 export function setSctpSrcPort(view: DataView, sctp: number, port: number): void {
@@ -51,10 +52,4 @@ export function setSctpTag(view: DataView, sctp: number, tag: number): void {
 
 export function setSctpChecksum(view: DataView, sctp: number, crc: number): void {
   view.setUint32(sctp + CHECKSUM, crc, true);
-}
-
-const FOUR_ZEROS = new DataView(new ArrayBuffer(4));
-
-function crc32cZeros(crc: number): number {
-  return crc32c(FOUR_ZEROS, 0, 4, crc);
 }
