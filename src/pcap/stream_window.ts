@@ -1,6 +1,7 @@
 /**
- * Window over bytes that cannot be mapped: a pipe, or the output of a decoder. They arrive straight in one anonymous
- * region; what a move copies is the rest of one record, so that a record is never split.
+ * Window over bytes that arrive in their order: a file that is read, a pipe, the output of a decoder. They are put
+ * straight into one anonymous region that stays in the cache; what a move copies is the rest of one record, so that a
+ * record is never split.
  */
 import type { Region } from '../base/region.ts';
 import { anonymousRegion } from '../sys/memory.ts';
@@ -14,11 +15,13 @@ export class StreamWindow implements CaptureWindow {
   end = 0;
   base = 0;
   ended = false;
-  readonly byteLength = -1;
+  readonly byteLength: number;
   readonly #source: ByteSource;
   readonly #scratchBytes: number;
 
-  constructor(source: ByteSource, windowBytes: number, scratchBytes: number) {
+  /** `byteLength`: of the file, -1 where there is none. */
+  constructor(source: ByteSource, byteLength: number, windowBytes: number, scratchBytes: number) {
+    this.byteLength = byteLength;
     this.#source = source;
     this.#scratchBytes = scratchBytes;
     this.region = anonymousRegion(Math.max(GROW_BYTES, windowBytes), scratchBytes);

@@ -4,7 +4,7 @@
  */
 import type { ErrorCode } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
-import { fileRegion, MAP_ALIGN_BYTES, populate } from '../sys/memory.ts';
+import { fileRegion, MAP_ALIGN_BYTES } from '../sys/memory.ts';
 
 /** Why a window ends before the capture does. `what` continues a sentence that names the file. */
 export interface WindowFault {
@@ -36,10 +36,15 @@ export interface CaptureWindow {
   close(): void;
 }
 
-/** Bytes whose pages are mapped at a time: beyond it nothing is gained, and page tables stay in the cache. */
-const POPULATE_BYTES = 1 << 20;
-
-/** Window over a regular file, mapped `MAP_PRIVATE`: the cost of a window is two system calls and its page faults. */
+/**
+ * Window over a regular file, mapped `MAP_PRIVATE`. A window that holds the whole file never moves, so its frames stay
+ * valid until `close`.
+ *
+ * Not the default: measured (2-core VM, file in the page cache), mapping costs a page fault per 4 KiB
+ * that is looked at and a fault with a page copy per 4 KiB that is edited. 1514-byte frames: 120 to 220 ns looked at,
+ * 1,000 to 1,100 ns edited, against 60 to 90 ns either way when they are read into one small buffer that stays in the
+ * cache. Mapping the pages ahead with MADV_POPULATE_READ changed nothing.
+ */
 export class MappedWindow implements CaptureWindow {
   region: Region;
   end: number;
@@ -52,8 +57,6 @@ export class MappedWindow implements CaptureWindow {
   readonly #closeFd: (fd: number) => void;
   readonly #windowBytes: number;
   readonly #scratchBytes: number;
-  /** Region offset up to which pages are mapped. */
-  #populated = 0;
 
   /** Takes over `fd`. Preconditions: `byteLength` > 0. */
   constructor(
@@ -74,19 +77,8 @@ export class MappedWindow implements CaptureWindow {
   }
 
   show(from: number, need: number): number {
-    let at = from - this.base;
-    if (!this.ended && at + need > this.end) at = this.#slide(from, need);
-    // half a step ahead of the records, since a batch reads on behind `need`
-    if (at + need + POPULATE_BYTES / 2 > this.#populated && this.#populated < this.end) {
-      const start = Math.max(this.#populated, Math.min(at, this.end - 1));
-      const length = Math.min(Math.max(POPULATE_BYTES, at + need - start), this.end - start);
-      populate(this.region, start, length);
-      this.#populated = start + length;
-    }
-    return at;
-  }
-
-  #slide(from: number, need: number): number {
+    const at = from - this.base;
+    if (this.ended || at + need <= this.end) return at;
     const base = Math.min(from, this.byteLength - 1);
     const aligned = base - (base % MAP_ALIGN_BYTES);
     const wanted = Math.max(this.#windowBytes, from - aligned + need);
@@ -94,7 +86,6 @@ export class MappedWindow implements CaptureWindow {
     this.region.release();
     this.region = fileRegion(this.#fd, aligned, length, this.#scratchBytes);
     this.base = aligned;
-    this.#populated = 0;
     this.end = length;
     this.ended = aligned + length === this.byteLength;
     return from - aligned;

@@ -5,7 +5,7 @@
 import { assert } from '../base/assert.ts';
 import { OperatorError } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
-import { describeErrno, Errno } from './errno.ts';
+import { describeErrno } from './errno.ts';
 import { declare, lastErrno, viewOf } from './libc.ts';
 
 // include/uapi/asm-generic/mman-common.h, mman.h
@@ -19,7 +19,6 @@ const MAP_NORESERVE = process.platform === 'darwin' ? 0x40 : 0x4000;
 const MAP_POPULATE = process.platform === 'darwin' ? 0 : 0x8000;
 const MADV_SEQUENTIAL = 2;
 const MADV_WILLNEED = 3;
-const MADV_POPULATE_READ = 22;
 
 const mmap = declare('intptr_t mmap(intptr_t addr, size_t length, int prot, int flags, int fd, int64_t offset)');
 const munmap = declare('int munmap(intptr_t addr, size_t length)');
@@ -92,21 +91,6 @@ export function fileRegion(fd: number, offset: number, byteLength: number, scrat
   madvise(address, byteLength, MADV_SEQUENTIAL);
   madvise(address, byteLength, MADV_WILLNEED);
   return new MappedRegion(address, mapped, mapped, filePart);
-}
-
-let canPopulate = process.platform === 'linux';
-
-/**
- * Maps the pages of [at, at + length) of a file window ahead of their use, at half the cost of a fault per page.
- * Advice only: before Linux 5.14, and for pages that cannot be read, the faults come when the bytes are read.
- */
-export function populate(region: Region, at: number, length: number): void {
-  if (!canPopulate) return;
-  const begin = at - (at % MAP_ALIGN_BYTES);
-  const end = Math.min(at + length, region.scratchStart);
-  if (madvise(region.address + begin, end - begin, MADV_POPULATE_READ) !== 0 && lastErrno() === Errno.EINVAL) {
-    canPopulate = false;
-  }
 }
 
 /** Memory shared with the kernel behind a socket or device descriptor (receive ring, AF_XDP ring). */
