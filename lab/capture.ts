@@ -10,6 +10,8 @@ export interface CaptureOptions {
   readonly snaplen?: number;
   /** Stamps in the file; default `nano`. */
   readonly precision?: 'micro' | 'nano';
+  /** tcpdump's name of a link type (`-y`), where an interface has several (`any`). */
+  readonly linktype?: string;
   /** Only frames that arrive, or only those that leave. Default both. */
   readonly direction?: 'in' | 'out' | 'inout';
   /** Kernel buffer, KiB; default 65,536. */
@@ -41,6 +43,7 @@ export class Capture {
     argv.push('-B', String(options.bufferKib ?? 65_536), '-s', String(options.snaplen ?? 0));
     argv.push(`--time-stamp-precision=${options.precision ?? 'nano'}`);
     if (options.immediate ?? true) argv.push('--immediate-mode');
+    if (options.linktype) argv.push('-y', options.linktype);
     if (options.direction) argv.push('-Q', options.direction);
     if (options.filter) argv.push(options.filter);
     const running = host.spawn(argv);

@@ -75,11 +75,16 @@ export async function startRedis(lab: Lab, host: Host, port = 6379): Promise<voi
   await listening(host, host.spawn(['redis-server', ...settings], { cwd: dir }), port, 'tcp');
 }
 
-/** dnsmasq answering `names` (name -> IPv4 or IPv6 address), and NXDOMAIN for all others, on port 53. */
-export async function startDns(lab: Lab, host: Host, names: Readonly<Record<string, string>>): Promise<void> {
+/** dnsmasq answering `names` (name -> IPv4 or IPv6 address), NXDOMAIN for others below .test, on port 53. */
+export async function startDns(
+  lab: Lab,
+  host: Host,
+  names: Readonly<Record<string, string>>,
+  options: readonly string[] = [],
+): Promise<void> {
   const dir = directoryFor(lab, 'dns');
   const hosts = Object.entries(names).map(([name, address]) => `--host-record=${name},${address}`);
   const own = ['--conf-file=/dev/null', '--no-hosts', '--no-resolv', '--keep-in-foreground', '--user=root'];
   const quiet = [`--pid-file=${dir}/pid`, '--cache-size=0', '--local=/test/', '--log-facility=-'];
-  await listening(host, host.spawn(['dnsmasq', ...own, ...quiet, ...hosts], { cwd: dir }), 53, 'udp');
+  await listening(host, host.spawn(['dnsmasq', ...own, ...quiet, ...hosts, ...options], { cwd: dir }), 53, 'udp');
 }
