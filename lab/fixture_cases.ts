@@ -104,7 +104,7 @@ const dns: FixtureCase = {
   async make(bench) {
     const lab = bench.lab(pair({}, 'both'));
     const names = { 'www.example.test': '192.0.2.80', 'six.example.test': '2001:db8::80' };
-    await startDns(lab, lab.host('b'), names, ['--txt-record=text.example.test,"fixture"']);
+    await startDns(lab, lab.host('b'), names, ['--txt-record=text.example.test,fixture']);
     const ask = (...rest: string[]): void => bench.run(lab, 'a', ['dig', '+tries=1', '+time=2', ...rest]);
     const file = await bench.captured(lab, ['a', 'eth0'], () => {
       ask('@10.77.0.2', 'www.example.test', 'A');

@@ -134,6 +134,7 @@ function tunnel(lab: Lab): void {
     const host = lab.host(name);
     host.run(['ip', 'link', 'add', 'tun0', 'type', 'vxlan', 'dstport', '4790', 'external', 'gpe']);
     host.run(['ip', 'link', 'set', 'tun0', 'mtu', '1400', 'up']);
+    host.run(['ethtool', '-K', 'tun0', 'tx', 'off', 'gso', 'off', 'gro', 'off']);
     host.run(['ip', 'addr', 'add', `10.79.0.${own}/32`, 'dev', 'tun0']);
     const encapsulation = ['encap', 'ip', 'id', '7', 'dst', `10.77.0.${far}`];
     const source = ['src', `10.79.0.${own}`];

@@ -2,7 +2,7 @@
  * Brings a fresh clone to where a command can run: npm packages, the build, tap's plug-in build, Debian packages and
  * the optional native packages. Dependency-free, quick when nothing is to do, callable any number of times.
  *
- *   node scripts/setup.mjs [test|demo|fixtures]
+ *   node scripts/setup.mjs [test|demo|fixtures|build]
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -45,6 +45,8 @@ const NEEDS = {
   },
 };
 NEEDS.fixtures = NEEDS.test;
+/** Only the packages and the compiled code. */
+NEEDS.build = {};
 
 /** Native packages that are tested when they can be built; nothing needs them. */
 const OPTIONAL_NATIVE = [
@@ -264,7 +266,7 @@ function buildOptionalNative() {
 }
 
 /**
- * @param {'test'|'demo'|'fixtures'} purpose
+ * @param {'test'|'demo'|'fixtures'|'build'} purpose
  * @returns {{ notes: string[], typeErrors: string }} sentences for the operator; what the compiler said, or ''
  * @throws Error with a sentence, when the command cannot run at all
  */
