@@ -1,8 +1,10 @@
 /** `openSink`: a sink by the name of its backend. What a name alone means is decided by `chooseBackend`. */
+import { OperatorError } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
 import type { XdpMode } from '../sys/xdp.ts';
 import { openAfPacketSink } from './af_packet.ts';
 import { openAfXdpSink, xdpQueueCount } from './af_xdp_open.ts';
+import { openFileSink } from './file.ts';
 import { openLibpcapSink } from './libpcap.ts';
 import { interfaceExists } from './link.ts';
 import { openRawIpSink } from './raw_ip.ts';
@@ -16,8 +18,10 @@ export type InterfaceBackend = (typeof INTERFACE_BACKENDS)[number];
 export interface SinkSpec {
   /** Interface name. */
   readonly name: string;
-  /** `auto`: see `chooseBackend`. */
-  readonly backend: InterfaceBackend | 'auto';
+  /** `auto`: see `chooseBackend`. `file`: `name` is the path of a capture to write. */
+  readonly backend: InterfaceBackend | 'auto' | 'file' | 'tx_ring';
+  /** LINKTYPE_ of a capture to write. Default 1, Ethernet. */
+  readonly linktype?: number;
   /** AF_PACKET only. Default false. */
   readonly qdiscBypass?: boolean;
   /** Frames a system call, where the backend can choose. Default 256. */
@@ -40,7 +44,7 @@ export function chooseBackend(name: string): InterfaceBackend {
   return 'af_packet';
 }
 
-/** Opens a sink onto an interface. Throws an OperatorError that says what to type. */
+/** Opens a sink. Throws an OperatorError that says what to type. */
 export function openSink(spec: SinkSpec): Sink {
   const backend = spec.backend === 'auto' ? chooseBackend(spec.name) : spec.backend;
   const batch = spec.batchFrames === undefined ? {} : { batchFrames: spec.batchFrames };
@@ -63,5 +67,12 @@ export function openSink(spec: SinkSpec): Sink {
     case 'tap':
     case 'tun':
       return openTunSink({ kind: backend, name: spec.name });
+    case 'file':
+      return openFileSink({ path: spec.name, ...(spec.linktype === undefined ? {} : { linktype: spec.linktype }) });
+    case 'tx_ring':
+      throw new OperatorError(
+        'UNSUPPORTED',
+        'tx_ring is slower than sendmmsg on every kernel measured, so it is not built in: use --backend af_packet',
+      );
   }
 }
