@@ -51,6 +51,8 @@ function probe(): string | null {
 }
 
 const INSIDE = 'TSREPLAY_LAB_UNSHARED';
+/** The user keeps its number (as "root", programs would try to become another user, which has none here). */
+const UNSHARE = ['--user', '--map-current-user', '--keep-caps', '--net', '--mount'];
 const ENTER = 'mount -t tmpfs tmpfs /run && mkdir -p /run/netns && exec "$@"';
 
 /**
@@ -60,7 +62,7 @@ const ENTER = 'mount -t tmpfs tmpfs /run && mkdir -p /run/netns && exec "$@"';
 export function rerunUnshared(): number | null {
   if (process.env[INSIDE] || labUnavailable() === null || process.platform !== 'linux') return null;
   const options = { env: { ...process.env, PATH: LAB_PATH, [INSIDE]: '1' } };
-  const enter = ['-Urnm', 'sh', '-c', ENTER, 'sh'];
+  const enter = [...UNSHARE, 'sh', '-c', ENTER, 'sh'];
   if (spawnSync('unshare', [...enter, 'ip', 'netns', 'add', 'probe'], { ...options, stdio: 'ignore' }).status !== 0) {
     return null;
   }
