@@ -17,10 +17,11 @@ export const Cause = {
   NotConvertible: 10,
   Oversize: 11,
   NoRoom: 12,
-  Unsent: 13,
+  NotSplittable: 13,
+  Unsent: 14,
 } as const;
 export type Cause = (typeof Cause)[keyof typeof Cause];
-export const CAUSES = 14;
+export const CAUSES = 15;
 const FIRST_FAULT: number = Cause.CacheShort;
 
 /** As in reports and in `--json`. */
@@ -38,6 +39,7 @@ export const CAUSE_NAMES: readonly string[] = [
   'link type not convertible',
   'oversize',
   'too large to edit',
+  'oversize, not TCP or IP enough to split',
   'not sent before the end',
 ];
 

@@ -68,8 +68,7 @@ function checkInputs(spec: ReplaySpec): string | null {
 function checkOutputs(spec: ReplaySpec): string | null {
   if (spec.split.kind !== 'none' && spec.secondary === null) {
     const option = spec.split.kind === 'cache' ? '--cachefile' : '--dualfile';
-    // A cache without a second interface still decides what is sent and which way edits go.
-    if (option === '--dualfile') return '--dualfile needs a second interface: add --intf2';
+    return `${option} needs a second interface: add --intf2`;
   }
   if (spec.split.kind === 'none' && spec.secondary !== null) {
     return 'a second interface needs --cachefile or --dualfile, which say what goes there';

@@ -7,12 +7,13 @@ import { deferred } from '../base/deferred.ts';
 import { OperatorError } from '../base/errors.ts';
 import { NS_PER_MS, NS_PER_SECOND } from '../base/units.ts';
 import { monotonicSeconds, realtimeMs, SystemClock } from '../device/host.ts';
+import { chooseBackend } from '../device/open.ts';
 import { checkReplaySpec } from './check.ts';
 import { mergeReport } from './merge.ts';
 import type { ErrorMessage, WorkerMessage, WorkerResult, WorkerStart } from './messages.ts';
 import { Cell, Command, Progress } from './progress.ts';
 import type { ReplayReport, ReplaySnapshot } from './report.ts';
-import type { ReplaySpec } from './spec.ts';
+import type { OutputSpec, ReplaySpec } from './spec.ts';
 import { WireWatch } from './wirewatch.ts';
 
 export interface ReplayOptions {
@@ -41,10 +42,16 @@ const START_LEAD_NS = 2 * NS_PER_MS;
 /** Checks, opens and loads everything that `spec` names. Rejects with an OperatorError that says what to do. */
 export async function openReplay(spec: ReplaySpec, options: ReplayOptions = {}): Promise<Replay> {
   checkReplaySpec(spec);
-  const wire = new WireWatch(spec);
-  const handle = new ReplayHandle(spec, options, wire);
+  const resolved = { ...spec, primary: resolve(spec.primary), secondary: spec.secondary && resolve(spec.secondary) };
+  const handle = new ReplayHandle(resolved, options, new WireWatch(resolved));
   await handle.open();
   return handle;
+}
+
+/** `auto` as the backend that it stands for. */
+function resolve(output: OutputSpec): OutputSpec {
+  if (output.backend !== 'auto') return output;
+  return { ...output, backend: output.kind === 'file' ? 'file' : chooseBackend(output.name) };
 }
 
 class ReplayHandle implements Replay {

@@ -40,6 +40,8 @@ export class Sender {
   readonly #ask: Ask | null;
   readonly #due: Float64Array;
   readonly #paced: boolean;
+  /** The sinks keep capture times. */
+  readonly #timed: boolean;
   #queued = 0;
   #queuedRoute = 0;
   #sinceLook = 0;
@@ -64,6 +66,7 @@ export class Sender {
     this.#histogram = histogram;
     this.#ask = ask;
     this.#paced = !schedule.free;
+    this.#timed = sinks.every((sink) => sink.setTime !== undefined);
     let most = 1;
     for (const sink of sinks) most = Math.max(most, sink.limits.batchFramesMax);
     this.#due = new Float64Array(most);
@@ -90,6 +93,7 @@ export class Sender {
       if (dueNs >= this.#limits.durationNs) return SendEnd.Duration;
       this.#counted++;
       if (route === Route.Elsewhere) continue;
+      if (this.#timed) this.#sinks[route]!.setTime!(frames.sec[i]!, frames.nsec[i]!);
       const end = this.#sendOne(region, frames.at[i]!, length, route, dueNs);
       if (end !== SendEnd.Sent) {
         this.#counted--;

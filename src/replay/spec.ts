@@ -39,7 +39,8 @@ export interface OutputSpec {
   readonly kind: 'interface' | 'file';
   /** Interface name, or path of the capture to write. */
   readonly name: string;
-  readonly backend: Backend;
+  /** `auto`: AF_PACKET on Linux, libpcap elsewhere; a TAP device for a name like `tap0` that no interface has. */
+  readonly backend: Backend | 'auto';
   /** AF_PACKET only: `PACKET_QDISC_BYPASS`. */
   readonly qdiscBypass: boolean;
   /** Frames handed over at once; absent: what suits the backend. */
@@ -95,3 +96,32 @@ export interface LoopSpec {
   /** Keep the edited capture in memory. */
   readonly preload: boolean;
 }
+
+/** An interface as output, through the backend that suits it. */
+export function toInterface(name: string, backend: Backend | 'auto' = 'auto'): OutputSpec {
+  return { kind: 'interface', name, backend, qdiscBypass: false };
+}
+
+/** A capture file as output; `.pcapng` chooses that format. */
+export function toFile(path: string): OutputSpec {
+  return { kind: 'file', name: path, backend: 'file', qdiscBypass: false };
+}
+
+/** One pass at captured speed. Spread it and add `inputs` and `primary`. */
+export const REPLAY_DEFAULTS: Omit<ReplaySpec, 'inputs' | 'primary'> = Object.freeze({
+  secondary: null,
+  split: { kind: 'none' },
+  select: { include: null, exclude: null, filter: null, limit: 0, durationNs: 0 },
+  originalLength: false,
+  rate: { kind: 'multiplier', factor: 1 },
+  maxSleepNs: 0,
+  timer: 'adaptive',
+  loop: { count: 1, delayNs: 0, uniqueIp: false, uniqueIpEvery: 1, preload: false },
+  rewrite: null,
+  oversize: 'error',
+  workers: 1,
+  shard: null,
+  startAtMs: null,
+  flows: { enabled: true, expirySeconds: 0 },
+  impair: null,
+});

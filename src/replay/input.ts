@@ -1,0 +1,124 @@
+/** Decisions about the inputs before a start: what is kept in memory, what they hold, what cannot be sent. */
+import fs from 'node:fs';
+import { OperatorError } from '../base/errors.ts';
+import { groupDigits } from '../base/units.ts';
+import type { Sink } from '../device/sink.ts';
+import { FlowKey } from '../flow/index.ts';
+import { Linktype, linktypeName } from '../wire/linktype.ts';
+import { Cause } from './causes.ts';
+import { type OpenReader, SequentialFeed } from './feed.ts';
+import { Preparer, type Stages } from './prepare.ts';
+import { type LongestFrame, scanInputs } from './scan.ts';
+import type { ReplaySpec } from './spec.ts';
+
+/** Looped captures up to this many bytes in all are kept in memory without being asked to. */
+const KEPT_BYTES_MAX = 256 * 1024 * 1024;
+/** No framing makes a frame longer by more than this: an Ethernet header and two VLAN tags. */
+const GROWTH_BYTES_MAX = 22;
+
+export interface InputFacts {
+  /** Packets in one pass, or -1 where the inputs can be read once only. */
+  readonly packets: number;
+  /** Link type of the first packet; Ethernet where it is not known. */
+  readonly linktype: number;
+  readonly linktypes: ReadonlySet<number>;
+  readonly longest: LongestFrame | null;
+  readonly flowKey: FlowKey;
+  readonly warnings: readonly string[];
+}
+
+function sizeOf(path: string): number {
+  const stat = path === '-' ? undefined : fs.statSync(path, { throwIfNoEntry: false });
+  return stat?.isFile() === true ? stat.size : Number.POSITIVE_INFINITY;
+}
+
+/** Whether the inputs can be read twice. */
+function isRepeatable(spec: ReplaySpec): boolean {
+  return spec.inputs.every((path) => Number.isFinite(sizeOf(path)) || (path !== '-' && !fs.existsSync(path)));
+}
+
+/** The capture is prepared into memory once and sent from there. */
+export function isKept(spec: ReplaySpec): boolean {
+  if (spec.loop.preload) return true;
+  if (spec.loop.count === 1) return false;
+  return spec.inputs.reduce((total, path) => total + sizeOf(path), 0) <= KEPT_BYTES_MAX;
+}
+
+/** Reads the inputs once, where they can be read again. Throws FILE and FORMAT where one cannot be opened. */
+export function lookAtInputs(spec: ReplaySpec, open: OpenReader): InputFacts {
+  if (!isRepeatable(spec)) {
+    const linktypes = new Set<number>();
+    return {
+      packets: -1,
+      linktype: Linktype.EN10MB,
+      linktypes,
+      longest: null,
+      flowKey: FlowKey.FiveTuple,
+      warnings: [],
+    };
+  }
+  const shards = spec.workers > 1 || spec.shard !== null;
+  const scan = scanInputs(spec.inputs, open, { originalLength: spec.originalLength, fragments: shards });
+  return {
+    packets: scan.packets,
+    linktype: scan.linktypes.values().next().value ?? Linktype.EN10MB,
+    linktypes: scan.linktypes,
+    longest: scan.longest,
+    flowKey: scan.fragments ? FlowKey.Addresses : FlowKey.FiveTuple,
+    warnings: scan.packets === 0 ? ['there are no packets in the input: nothing will be sent'] : [],
+  };
+}
+
+/** Refuses a run that would meet a packet too long for its interface. Throws MTU. */
+export function refuseOversize(spec: ReplaySpec, sinks: readonly Sink[], facts: InputFacts): void {
+  const { longest } = facts;
+  // What edits shorten is known only when they have been made, as the packet is met.
+  if (spec.oversize !== 'error' || longest === null || spec.rewrite !== null) return;
+  for (const sink of sinks) {
+    const shrinks = facts.linktypes.size === 1 && facts.linktypes.has(sink.limits.linktype) ? 0 : GROWTH_BYTES_MAX;
+    if (longest.bytes > sink.limits.frameBytesMax + shrinks) {
+      throw oversizeError(longest.path, longest.packet, longest.bytes, sink);
+    }
+  }
+}
+
+/**
+ * Prepares the first frames without sending them, so that what is impossible for all is said before the start. Throws
+ * FRAMING, ADDRESS, FORMAT.
+ */
+export function rehearse(
+  spec: ReplaySpec,
+  stages: Stages,
+  facts: InputFacts,
+  open: OpenReader,
+  sinks: readonly Sink[],
+): void {
+  if (facts.packets <= 0) return;
+  const feed = new SequentialFeed(spec.inputs, open, () => {});
+  try {
+    const piece = feed.next();
+    if (piece === null) return;
+    const preparer = new Preparer(stages);
+    preparer.prepare(piece, piece.from);
+    if (preparer.out.frames.count > 0 || preparer.tally[Cause.NotConvertible] === 0) return;
+    const link = linktypeName(facts.linktype);
+    const { name } = sinks[0]!;
+    throw new OperatorError(
+      'FRAMING',
+      `packets of link type ${link} cannot be sent on ${name} as they are: add --enet-dmac and --enet-smac`,
+    );
+  } finally {
+    feed.close();
+  }
+}
+
+/** The sentence for a packet that does not fit. */
+export function oversizeError(path: string, packet: number, bytes: number, sink: Sink): OperatorError {
+  const where = path === '' ? 'packet' : `${path}: packet`;
+  const { name, limits } = sink;
+  return new OperatorError(
+    'MTU',
+    `${where} ${groupDigits(packet)} has ${bytes} bytes, ${name} takes frames of ${limits.frameBytesMax}: ` +
+      `add --oversize segment (or fragment, truncate, skip), or ip link set ${name} mtu ${bytes}`,
+  );
+}

@@ -1,0 +1,31 @@
+/** The outputs of a spec as open sinks. */
+import { FaultSink } from '../device/fault.ts';
+import { openFileSink } from '../device/file.ts';
+import { openSink } from '../device/open.ts';
+import type { Sink } from '../device/sink.ts';
+import type { OutputSpec, ReplaySpec } from './spec.ts';
+
+/** Opens every output for one worker. `fileLinktype`: LINKTYPE_ of captures that are written. Throws OperatorError. */
+export function openOutputs(spec: ReplaySpec, worker: number, fileLinktype: number): Sink[] {
+  const outputs = spec.secondary === null ? [spec.primary] : [spec.primary, spec.secondary];
+  const sinks: Sink[] = [];
+  try {
+    for (const output of outputs) sinks.push(openOutput(spec, output, worker, fileLinktype));
+    return sinks;
+  } catch (error) {
+    for (const sink of sinks) sink.close();
+    throw error;
+  }
+}
+
+function openOutput(spec: ReplaySpec, output: OutputSpec, worker: number, fileLinktype: number): Sink {
+  const sink = openBare(output, worker, fileLinktype);
+  if (spec.impair === null) return sink;
+  return new FaultSink(sink, { dropPercent: spec.impair.lossPercent, seed: spec.impair.seed + worker });
+}
+
+function openBare(output: OutputSpec, worker: number, fileLinktype: number): Sink {
+  const { name, backend, qdiscBypass } = output;
+  if (output.kind === 'file' || backend === 'file') return openFileSink({ path: name, linktype: fileLinktype });
+  return openSink({ name, backend, qdiscBypass, worker });
+}

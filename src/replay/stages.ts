@@ -1,0 +1,63 @@
+/** The stages of preparation for one worker, made from the spec. */
+import { openFrameFilter } from '../device/filter.ts';
+import type { Sink } from '../device/sink.ts';
+import type { FlowKey } from '../flow/index.ts';
+import { type PrepCache, PrepVerdict, readPrepCache } from '../pcap/index.ts';
+import { compileRewriter } from '../rewrite/index.ts';
+import { openAdapter } from './adapt.ts';
+import { Cause } from './causes.ts';
+import { FlowStage } from './flows.ts';
+import { OversizeStage } from './oversize.ts';
+import type { Router, Stages } from './prepare.ts';
+import { Select } from './select.ts';
+import { Route } from './sendbatch.ts';
+import type { ReplaySpec } from './spec.ts';
+
+export interface StageFacts {
+  /** Link type of the first packet, which the filter is compiled for. */
+  readonly linktype: number;
+  readonly flowKey: FlowKey;
+}
+
+/** Throws OperatorError for a filter, a cache file or an output that cannot be used. */
+export function buildStages(spec: ReplaySpec, worker: number, sinks: readonly Sink[], facts: StageFacts): Stages {
+  const rewriter = spec.rewrite === null ? null : compileRewriter(spec.rewrite);
+  const outputs = spec.secondary === null ? [spec.primary] : [spec.primary, spec.secondary];
+  const grows = rewriter?.growBytesMax ?? 0;
+  const filter = spec.select.filter === null ? null : openFrameFilter(spec.select.filter, facts.linktype);
+  return {
+    select: new Select(spec.select, filter),
+    router: spec.split.kind === 'cache' ? new CacheRouter(readPrepCache(spec.split.path)) : null,
+    rewriter,
+    adapters: sinks.map((sink, route) => openAdapter(spec, outputs[route]!, sink, grows)),
+    oversize: new OversizeStage(spec.oversize, sinks),
+    flows: new FlowStage(spec, worker, facts.flowKey),
+    originalLength: spec.originalLength,
+    prepareAll: spec.workers > 1 && editsDecideSchedule(spec),
+  };
+}
+
+/** What an edit makes of a packet decides when the packets behind it are due, so every worker must make it. */
+function editsDecideSchedule(spec: ReplaySpec): boolean {
+  const { rate, rewrite } = spec;
+  if (rewrite?.fuzz !== null && rewrite?.fuzz !== undefined) return true;
+  if (rate.kind === 'topspeed') return spec.select.limit > 0 && spec.oversize !== 'error';
+  const countsBytes = rate.kind === 'mbps' || rate.kind === 'profile';
+  return (countsBytes && (rewrite !== null || spec.originalLength)) || spec.oversize !== 'error';
+}
+
+/** A tcpprep cache. Packet numbers start at 1 in each file and loop. */
+class CacheRouter implements Router {
+  readonly #cache: PrepCache;
+
+  constructor(cache: PrepCache) {
+    this.#cache = cache;
+  }
+
+  route(packetNumber: number): number {
+    if (packetNumber > this.#cache.packets) return -1 - Cause.CacheShort;
+    const verdict = this.#cache.verdictOf(packetNumber);
+    if (verdict === PrepVerdict.Skip) return -1 - Cause.CacheSkip;
+    return verdict === PrepVerdict.Primary ? Route.Primary : Route.Secondary;
+  }
+}

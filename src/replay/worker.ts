@@ -1,0 +1,115 @@
+/** A sending thread: opens its inputs and outputs, says that it is ready, sends on command, reports. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { OperatorError } from '../base/errors.ts';
+import { anonymousRegion, SystemClock } from '../device/host.ts';
+import type { Sink } from '../device/sink.ts';
+import { openCapture } from '../pcap/index.ts';
+import { Edit } from '../rewrite/rewriter.ts';
+import { Engine, type EngineResult } from './engine.ts';
+import { isKept, lookAtInputs, refuseOversize, rehearse } from './input.ts';
+import type { ErrorMessage, OutputResult, WorkerMessage, WorkerResult, WorkerStart } from './messages.ts';
+import { openOutputs } from './output.ts';
+import type { Stages } from './prepare.ts';
+import { Cell, Command, Progress } from './progress.ts';
+import type { Ask } from './send.ts';
+import { buildStages } from './stages.ts';
+
+function post(message: WorkerMessage): void {
+  parentPort!.postMessage(message);
+}
+
+function describe(error: unknown): ErrorMessage {
+  const known = error instanceof Error ? error : new Error(String(error));
+  const code = known instanceof OperatorError ? known.code : null;
+  return { code, message: known.message, stack: known.stack ?? '' };
+}
+
+function asker(start: WorkerStart, progress: Progress): Ask | null {
+  if (start.spec.rate.kind !== 'oneatatime' || !start.asks) return null;
+  return (packet, sink) => {
+    post({ kind: 'ask', packet, sink });
+    for (;;) {
+      const answer = progress.takeAnswer(100);
+      if (answer >= 0) return answer;
+      if (progress.command === Command.Stop) return 0;
+    }
+  };
+}
+
+function outputResult(start: WorkerStart, route: number, sink: Sink, stages: Stages, row: Float64Array): OutputResult {
+  const spec = route === 0 ? start.spec.primary : start.spec.secondary!;
+  const counters = sink.counters;
+  return {
+    name: sink.name,
+    backend: spec.backend,
+    sent: counters.sent,
+    sentBytes: counters.sentBytes,
+    failed: counters.failed,
+    truncated: row[Cell.Truncated + route]!,
+    retriedNoBufs: counters.retriedNoBufs,
+    retriedAgain: counters.retriedAgain,
+    causes: [...counters.causes],
+    flows: stages.flows.report(route),
+  };
+}
+
+function workerResult(
+  start: WorkerStart,
+  result: EngineResult,
+  sinks: readonly Sink[],
+  stages: Stages,
+  row: Float64Array,
+): WorkerResult {
+  return {
+    end: result.end,
+    fault: result.fault === null ? null : describe(result.fault),
+    loops: result.loops,
+    endNs: result.endNs,
+    read: row[Cell.Read]!,
+    tally: [...result.tally],
+    edited: result.edits[Edit.Edited]!,
+    notEditable: result.edits[Edit.SoftError]!,
+    files: result.files,
+    outputs: sinks.map((sink, route) => outputResult(start, route, sink, stages, row)),
+  };
+}
+
+function main(start: WorkerStart): void {
+  const { spec, worker } = start;
+  const progress = new Progress(spec.workers, start.shared);
+  const clock = new SystemClock(start.epochSeconds, spec.timer);
+  const shouldStop = (): boolean => progress.command === Command.Stop;
+  const openReader = (path: string) => openCapture(path, { shouldStop });
+  const keep = isKept(spec);
+  const facts = lookAtInputs(spec, openReader);
+  const sinks = openOutputs(spec, worker, facts.linktype);
+  if (worker === 0 && !keep) refuseOversize(spec, sinks, facts);
+  const stages = buildStages(spec, worker, sinks, facts);
+  if (worker === 0) rehearse(spec, buildStages(spec, worker, sinks, facts), facts, openReader, sinks);
+  const engine = new Engine({
+    spec,
+    worker,
+    progress,
+    clock,
+    sinks,
+    stages,
+    openReader,
+    makeRegion: anonymousRegion,
+    ask: asker(start, progress),
+    keep,
+  });
+  engine.load();
+  post({ kind: 'ready', packets: facts.packets, warnings: facts.warnings });
+  progress.waitWhile(Command.Wait, Number.POSITIVE_INFINITY);
+  const result = engine.run();
+  post({ kind: 'done', result: workerResult(start, result, sinks, stages, progress.row(worker)) });
+  // TAP and TUN devices live as long as they are open: the main thread still reads their counters.
+  while (progress.command !== Command.Stop) progress.waitWhile(progress.command, 1000);
+  engine.release();
+}
+
+try {
+  main(workerData as WorkerStart);
+} catch (error) {
+  post({ kind: 'failed', error: describe(error) });
+}
