@@ -1,3 +1,21 @@
-/** Captures: reading and writing pcap and pcapng. */
+/** Captures: reading and writing pcap and pcapng, plain or compressed, and tcpprep caches. */
+export { type CapturedFrame, captureFrames } from './frames.ts';
 export { type OpenCaptureOptions, openCapture } from './open.ts';
-export type { CaptureInfo, CaptureInterface, CaptureReader } from './reader.ts';
+export { PrepCache, PrepCacheBuilder, PrepVerdict, readPrepCache } from './prep_cache.ts';
+export type {
+  CaptureDetails,
+  CaptureInfo,
+  CaptureInterface,
+  CaptureReader,
+  InterfaceDetails,
+  InterfaceStatistics,
+  SectionDetails,
+} from './reader.ts';
+export {
+  type CaptureWriter,
+  type CaptureWriterOptions,
+  createCaptureWriter,
+  type PcapngCaptureWriter,
+  type WriterInterface,
+  type WriterStatistics,
+} from './writer.ts';

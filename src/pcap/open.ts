@@ -12,6 +12,7 @@ import {
   DescriptorSource,
 } from './byte_source.ts';
 import { captureName } from './faults.ts';
+import { beginReading, endReading } from './open_files.ts';
 import { isPcapMagic, PCAP_FILE_HEADER_BYTES, parsePcapHeader } from './pcap_format.ts';
 import { PcapReader } from './pcap_reader.ts';
 import { BlockType } from './pcapng_format.ts';
@@ -78,18 +79,29 @@ function openPath(path: string, options: OpenCaptureOptions): Opened {
     const stat = fs.fstatSync(fd);
     if (stat.isDirectory()) throw new OperatorError('FILE', `${path} is a directory: name the captures in it`);
     if (!stat.isFile()) return openStream(fd, fs.closeSync, true, -1, options);
-    // files of /proc say 0 bytes and have some, so reading finds out
-    if (options.access !== 'map' || stat.size === 0) return openStream(fd, fs.closeSync, false, stat.size || -1, options);
-    const first = new DataView(new ArrayBuffer(COMPRESSION_MAGIC_BYTES));
-    const available = fs.readSync(fd, first, 0, COMPRESSION_MAGIC_BYTES, 0);
-    if (compressionOf(first, 0, available) !== 'none') return openStream(fd, fs.closeSync, false, stat.size || -1, options);
-    const windowBytes = options.windowBytes ?? MAPPED_WINDOW_BYTES;
-    const scratchBytes = options.scratchBytes ?? SCRATCH_BYTES;
-    return { window: new MappedWindow(fd, fs.closeSync, stat.size, windowBytes, scratchBytes), compression: 'none' };
+    const opened = openRegular(fd, stat, options);
+    beginReading(stat);
+    return opened;
   } catch (error) {
     fs.closeSync(fd);
     throw error;
   }
+}
+
+/** On a throw the descriptor is still the caller's. */
+function openRegular(fd: number, stat: fs.Stats, options: OpenCaptureOptions): Opened {
+  const closeFd = (open: number): void => {
+    endReading(stat);
+    fs.closeSync(open);
+  };
+  // files of /proc say 0 bytes and have some, so reading finds out
+  if (options.access !== 'map' || stat.size === 0) return openStream(fd, closeFd, false, stat.size || -1, options);
+  const first = new DataView(new ArrayBuffer(COMPRESSION_MAGIC_BYTES));
+  const available = fs.readSync(fd, first, 0, COMPRESSION_MAGIC_BYTES, 0);
+  if (compressionOf(first, 0, available) !== 'none') return openStream(fd, closeFd, false, stat.size, options);
+  const windowBytes = options.windowBytes ?? MAPPED_WINDOW_BYTES;
+  const scratchBytes = options.scratchBytes ?? SCRATCH_BYTES;
+  return { window: new MappedWindow(fd, closeFd, stat.size, windowBytes, scratchBytes), compression: 'none' };
 }
 
 /** On a throw the descriptor is still the caller's. */

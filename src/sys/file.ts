@@ -13,6 +13,7 @@ const nativeRead = declare('intptr_t read(int fd, intptr_t buffer, size_t count)
 const nativeWrite = declare('intptr_t write(int fd, intptr_t buffer, size_t count)');
 const nativePoll = declare('int poll(void *fds, unsigned long count, int timeout)');
 const nativeFtruncate = declare('int ftruncate(int fd, int64_t length)');
+const nativeLseek = declare('int64_t lseek(int fd, int64_t offset, int whence)');
 const nativeFcntl = declare('int fcntl(int fd, int command, int argument)');
 const nativeMemcpy = declare('intptr_t memcpy(intptr_t to, intptr_t from, size_t count)');
 
@@ -21,6 +22,8 @@ const POLLIN = 1;
 const POLLOUT = 4;
 // include/uapi/linux/fcntl.h
 const F_SETPIPE_SZ = 1031;
+// include/uapi/linux/fs.h
+const SEEK_CUR = 1;
 
 /** Reads up to `count` bytes to `address`. Returns the bytes read, 0 at the end, `-errno`. */
 export function readInto(fd: number, address: number, count: number): number {
@@ -53,6 +56,11 @@ function pollOne(fd: number, events: number, timeoutMs: number): boolean {
 /** Cuts a file to `length` bytes. Returns 0 or `-errno`. */
 export function truncateTo(fd: number, length: number): number {
   return nativeFtruncate(fd, length) === 0 ? 0 : -lastErrno();
+}
+
+/** Where the next byte is written; -1 for what has no position (pipes, terminals). */
+export function positionOf(fd: number): number {
+  return nativeLseek(fd, 0, SEEK_CUR);
 }
 
 /** Asks for a larger pipe buffer: fewer wake-ups. Refusal (not a pipe, limit reached) is no fault. */
