@@ -16,6 +16,7 @@ import type { Region } from '../src/base/region.ts';
 import { openAfPacketSink } from '../src/device/af_packet.ts';
 import { openAfXdpSink, xdpQueueCount } from '../src/device/af_xdp_open.ts';
 import type { Sink } from '../src/device/sink.ts';
+import { openTxRingSink } from '../src/device/tx_ring.ts';
 import { fileRegion } from '../src/sys/memory.ts';
 
 const SELF = fileURLToPath(import.meta.url);
@@ -87,6 +88,7 @@ function openSink(task: Task, region: Region): Sink {
   const queue = task.worker % xdpQueueCount(task.iface);
   if (task.path === 'af_xdp') return openAfXdpSink({ name: task.iface, queue });
   if (task.path === 'af_xdp mapped') return openAfXdpSink({ name: task.iface, queue, umem: region });
+  if (task.path === 'tx_ring') return openTxRingSink({ name: task.iface, qdiscBypass: true });
   return openAfPacketSink({ name: task.iface, qdiscBypass: task.path !== 'af_packet qdisc', batchFrames: task.batch });
 }
 
@@ -227,6 +229,8 @@ const PATHS: readonly (readonly [name: string, path: string, workers: number])[]
   ['af_packet', 'af_packet', 1],
   ['af_packet qdisc', 'af_packet qdisc', 1],
   ['af_packet 2 workers', 'af_packet', 2],
+  ['tx_ring', 'tx_ring', 1],
+  ['tx_ring 2 workers', 'tx_ring', 2],
   ['af_xdp', 'af_xdp', 1],
   ['af_xdp mapped', 'af_xdp mapped', 1],
   ['af_xdp 2 workers', 'af_xdp', 2],
