@@ -25,11 +25,11 @@ export class Receiver {
   #fd: number;
   #buffer: Uint8Array = new Uint8Array(70_000);
 
-  /** Preconditions: this thread is in the namespace of the interface. */
-  constructor(name: string) {
+  /** `outgoing`: also what leaves. Preconditions: this thread is in the namespace of the interface. */
+  constructor(name: string, outgoing = false) {
     this.#fd = openSocket(AF_PACKET, SOCK_RAW, 0, 'a receiver');
     setReceiveBuffer(this.#fd, 64 * 1024 * 1024);
-    setSocketOptionInt(this.#fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
+    setSocketOptionInt(this.#fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, outgoing ? 0 : 1);
     const address = new Uint8Array(SockaddrLl.SIZE);
     const view = new DataView(address.buffer);
     view.setUint16(SockaddrLl.FAMILY, AF_PACKET, LITTLE_ENDIAN);
