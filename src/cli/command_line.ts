@@ -22,8 +22,6 @@ export interface CommandTable {
   readonly sections: readonly string[];
   /** Further options made elsewhere. */
   readonly extend?: (command: Command) => void;
-  /** Limits of options made elsewhere. */
-  readonly timesMax?: Readonly<Record<string, number>>;
   /** Paragraphs at the foot of the long help. */
   readonly notes: readonly string[];
 }
@@ -99,7 +97,7 @@ export async function parseCommandLine(
     if (Object.hasOwn(STOPS, name)) return { kind: STOPS[name as keyof typeof STOPS] };
   }
   const sources = await loadSources(table, command, scanned, readText);
-  const settings = merge(table, command, sources.layers);
+  const settings = merge(command, sources.layers);
   checkRules(table.rules, settings);
   const save = settings.find((setting) => setting.name === 'save-opts');
   const options = parseSettings(command, settings);
@@ -114,28 +112,31 @@ export async function parseCommandLine(
 async function loadSources(table: CommandTable, command: Command, scanned: Scanned, readText: ReadText) {
   const layers: (readonly Setting[])[] = [];
   let files: readonly string[] = [];
-  if (!scanned.settings.some((setting) => setting.name === 'no-load-opts')) {
-    for (const { name, value } of scanned.settings) {
-      if (name === 'load-opts') layers.push(parseOptionFile(command, table.sections, value!, readText(value!)));
-      if (name !== 'config') continue;
-      const { parseConfigFile } = await import('./config_file.ts');
-      const config = await parseConfigFile(command, value!, readText(value!));
-      layers.push(config.settings);
-      files = config.files;
-    }
+  const isFile = (name: string): boolean => name === 'load-opts' || name === 'config';
+  if (scanned.settings.some((setting) => setting.name === 'no-load-opts')) {
+    const others = scanned.settings.filter(({ name }) => !isFile(name) && name !== 'no-load-opts');
+    return { layers: [others], files };
+  }
+  for (const { name, value } of scanned.settings) {
+    if (name === 'load-opts') layers.push(parseOptionFile(command, table.sections, value!, readText(value!)));
+    if (name !== 'config') continue;
+    const { parseConfigFile } = await import('./config_file.ts');
+    const config = await parseConfigFile(command, value!, readText(value!));
+    layers.push(config.settings);
+    files = config.files;
   }
   layers.push(scanned.settings);
   return { layers, files };
 }
 
 /** Later layers replace earlier ones, option by option; inside a layer an option has its limit. */
-function merge(table: CommandTable, command: Command, layers: readonly (readonly Setting[])[]): Setting[] {
+function merge(command: Command, layers: readonly (readonly Setting[])[]): Setting[] {
   const merged = new Map<string, Setting[]>();
   for (const layer of layers) {
     const own = new Map<string, Setting[]>();
     for (const setting of layer) own.set(setting.name, [...(own.get(setting.name) ?? []), setting]);
     for (const [name, settings] of own) {
-      const max = table.timesMax?.[name] ?? timesMaxOf(findOption(command, name));
+      const max = timesMaxOf(findOption(command, name));
       if (settings.length > max) throw tooOften(name, settings[max]!, max);
       merged.delete(name.startsWith('no-') ? name.slice(3) : `no-${name}`);
       merged.set(name, settings);

@@ -30,14 +30,17 @@ type Scalar = string | number | boolean;
 type Value = Scalar | readonly Scalar[];
 
 async function checkedEntries(file: YamlFile): Promise<Record<string, Value>> {
+  if (typeof file.value !== 'object' || Array.isArray(file.value)) {
+    throw usage(`${file.path} line 1: options are written as "name: value"`);
+  }
   const v = await import('valibot');
   const scalar = v.union([v.string(), v.number(), v.boolean()]);
   const result = v.safeParse(v.record(v.string(), v.union([scalar, v.array(scalar)])), file.value);
   if (result.success) return result.output;
   const keys = (result.issues[0].path ?? []).map((step) => step.key as string | number);
-  const line = file.lineOf(keys);
-  if (keys.length === 0) throw usage(`${file.path} line ${line}: options are written as "name: value"`);
-  throw usage(`${file.path} line ${line}: ${keys[0]} needs a text, a number, true or false, or a list of them`);
+  throw usage(
+    `${file.path} line ${file.lineOf(keys)}: ${keys[0]} needs a text, a number, true or false, or a list of them`,
+  );
 }
 
 function settingsOf(command: Command, key: string, value: Value, where: string): Setting[] {

@@ -56,7 +56,7 @@ function grouped(command: Command): Map<string, Option[]> {
 
 function flags(option: Option): string {
   const short = option.short === undefined ? '    ' : `${option.short}, `;
-  const word = /[<[]([^>\]]+)[>\]]/.exec(option.flags)?.[1] ?? 'VALUE';
+  const word = (option instanceof CliOption ? option.row.value : undefined) ?? 'VALUE';
   const value = !takesValue(option) ? '' : option.optional ? `[=${word}]` : `=${word}`;
   return `${short}--${longName(option)}${value}`;
 }

@@ -42,8 +42,9 @@ export class CliOption extends Option {
   }
 }
 
+/** As commander reads them: brackets in the row's own word for the value would mean something there. */
 function flagsOf(row: OptionRow): string {
-  const value = row.value === undefined ? '' : row.valueOptional ? ` [${row.value}]` : ` <${row.value}>`;
+  const value = row.value === undefined ? '' : row.valueOptional ? ' [value]' : ' <value>';
   return `${row.short === undefined ? '' : `-${row.short}, `}--${row.name}${value}`;
 }
 

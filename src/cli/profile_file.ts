@@ -52,7 +52,7 @@ async function checkedProfile(file: YamlFile): Promise<{ steps: readonly RawStep
   });
   const result = v.safeParse(schema, file.value);
   if (result.success) return result.output;
-  const issue = result.issues[0];
+  const issue = result.issues.find((one) => one.expected === 'never') ?? result.issues[0];
   const keys: Keys = (issue.path ?? []).map((part) => part.key as string | number);
   throw complaint(file, keys, issue.expected === 'never', issue.message);
 }
@@ -61,7 +61,7 @@ function complaint(file: YamlFile, keys: Keys, unknown: boolean, needed: string)
   const where = `${file.path} line ${file.lineOf(keys)}`;
   const key = String(keys.at(-1) ?? '');
   if (unknown) {
-    const near = nearestName(key, keys.length === 1 ? ['steps', 'repeat'] : [...UNITS, 'for', 'from', 'to']);
+    const near = nearestName(key, keys.length === 1 ? ['steps', 'repeat'] : [...UNITS, 'for']);
     return usage(`${where}: a profile has no "${key}"${near === null ? '' : `: did you mean ${near}?`}`);
   }
   if (keys.length === 0) return usage(`${where}: a profile is a list of steps under the key "steps"`);

@@ -60,12 +60,12 @@ const OUTPUT: OptionGroup = {
     {
       name: 'qdisc-bypass',
       ours: true,
-      help: 'af_packet only: hand frames to the driver without the queueing discipline (PACKET_QDISC_BYPASS)',
+      help: 'Hand frames to the driver without the queueing discipline (PACKET_QDISC_BYPASS); af_packet only',
     },
     {
       name: 'no-qdisc-bypass',
       ours: true,
-      help: 'af_packet only: send through the queueing discipline',
+      help: 'Send through the queueing discipline; af_packet only',
       default: 'this',
     },
     {
@@ -333,11 +333,11 @@ const REPORTS: OptionGroup = {
     { name: 'json', ours: true, help: 'Print one JSON object at the end instead of the text report' },
     {
       name: 'metrics-port',
-      value: '[HOST:]PORT',
+      value: 'PORT',
       ours: true,
       parse: hostPort,
-      help: 'Serve Prometheus metrics at /metrics while sending; port 0 takes a free one and names it',
-      default: 'off; HOST 127.0.0.1',
+      help: 'Serve Prometheus metrics at /metrics while sending. PORT may be HOST:PORT; port 0 takes a free one and names it',
+      default: 'off; HOST is 127.0.0.1',
     },
     { name: 'no-flow-stats', help: 'Do not count flows' },
     {

@@ -35,23 +35,9 @@ const RULES: readonly Rule[] = [
   { option: 'verbose', excludes: ['json'], why: 'the packets stand on standard output' },
   { option: 'stats', excludes: ['json'], why: 'the JSON object stands alone on standard output' },
   { option: 'oneatatime', excludes: ['workers', 'start-at'], why: 'the operator says when' },
-  // The rewriting options' own rules.
-  { option: 'fuzz-factor', needs: ['fuzz-seed'] },
-  { option: 'seed', excludes: ['fuzz-seed'], why: 'fuzzing uses the same generator' },
-  { option: 'pnat', excludes: ['srcipmap'], why: 'both map source addresses' },
+  // Of the rewriting options, those that have to do with a replay; the others are checked with their values.
   { option: 'endpoints', needs: ['cachefile'], why: 'something must say which side sent a packet' },
-  { option: 'endpoints', excludes: ['pnat'], why: 'both map addresses' },
   { option: 'mtu', needs: ['mtu-trunc'], why: 'a limit alone changes nothing' },
-  {
-    option: 'enet-mac-seed',
-    excludes: ['enet-smac', 'enet-dmac', 'enet-subsmac'],
-    why: 'both choose the MAC addresses',
-  },
-  { option: 'enet-mac-seed-keep-bytes', needs: ['enet-mac-seed'] },
-  { option: 'enet-vlan-tag', needs: ['enet-vlan'] },
-  { option: 'enet-vlan-pri', needs: ['enet-vlan'] },
-  { option: 'enet-vlan-cfi', needs: ['enet-vlan'] },
-  { option: 'enet-vlan-proto', needs: ['enet-vlan'] },
 ];
 
 const NOTES: readonly string[] = [
@@ -72,6 +58,5 @@ export const REPLAY_TABLE: CommandTable = {
   rules: RULES,
   sections: ['TSREPLAY', 'TCPREPLAY'],
   extend: addRewriteOptions,
-  timesMax: { pnat: 2, 'user-dlink': 2 },
   notes: NOTES,
 };
