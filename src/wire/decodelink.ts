@@ -130,6 +130,7 @@ function decodeIeee80211(
   if (status !== Wire.Ok) return status;
   const length = ieee80211HeaderLen(view, at);
   const body = at + (padded ? (length + 3) & ~3 : length);
+  if (body > end) return Wire.Truncated;
   out.ieee80211 = at;
   return link(Next.Llc, -1, linkAt, body, end, out);
 }
