@@ -17,6 +17,7 @@ export interface JsonReport {
   readonly drops: Readonly<Record<string, number>>;
   readonly loops: number;
   readonly edited: number;
+  readonly notEditable: number;
   readonly startedAt: string;
   readonly finishedAt: string;
   readonly interrupted: boolean;
@@ -48,6 +49,7 @@ export function jsonReport(
     drops: report.drops,
     loops: report.loops,
     edited: report.edited,
+    notEditable: report.notEditable,
     startedAt: new Date(report.startedAtMs).toISOString(),
     finishedAt: new Date(report.finishedAtMs).toISOString(),
     interrupted: report.interrupted,

@@ -115,6 +115,7 @@ t.test('our lines', (t) => {
     latenessNs: { p50: 850, p99: 12_340, max: 4_560_000 },
     drops: { 'longer than the MTU': 1, EMSGSIZE: 2, filter: 0 },
     edited: 12,
+    notEditable: 4,
     outputs: [
       { ...OUTPUT, wire: { packets: 536, dropped: 1 } },
       { ...OUTPUT, name: 'out.pcap' },
@@ -122,9 +123,10 @@ t.test('our lines', (t) => {
   };
   const lines = reportLines(report, { flowExpiry: false });
   t.equal(lines[2], 'Failed write attempts: 2');
-  t.same(lines.slice(-5), [
+  t.same(lines.slice(-6), [
     'Lateness: p50 850 ns, p99 12.3 µs, max 4.56 ms',
     'Edited: 12 packets',
+    'Not editable: 4 packets, sent as they were',
     'On the wire: sent 537, nic1 counted 536 and dropped 1',
     'Not sent: 1 packets, longer than the MTU',
     'Not sent: 2 packets, EMSGSIZE',
@@ -167,6 +169,7 @@ t.test('JSON', (t) => {
     drops: {},
     loops: 3,
     edited: 0,
+    notEditable: 0,
     startedAt: '1970-01-01T00:00:01.000Z',
     finishedAt: '1970-01-01T00:00:02.000Z',
     interrupted: false,
