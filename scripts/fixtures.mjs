@@ -2,6 +2,7 @@
  * `npm run fixtures [-- case …]`: makes the captures of `fixtures/pcaps` anew, from real programs in network
  * namespaces. Needs root. The captures are committed: run this only to add or change a case.
  */
+import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import process from 'node:process';
 import { root, setup } from './setup.mjs';
@@ -25,6 +26,8 @@ async function main() {
     process.stdout.write(`${fixture.name}: ${packets} packets, ${bytes} bytes\n`);
     if (bytes > BYTES_MAX) throw new Error(`${fixture.name} is larger than ${BYTES_MAX} bytes: shorten it`);
   }
+  const format = ['node_modules/@biomejs/biome/bin/biome', 'format', '--write', 'fixtures'];
+  spawnSync(process.execPath, format, { cwd: root, stdio: 'inherit' });
 }
 
 main().catch((error) => {
