@@ -22,7 +22,7 @@ export function functionSpans(code: string): FunctionSpan[] {
     const body = bodyAfter(code, closingOf(code, open) + 1);
     if (body < 0) continue;
     spans.push({
-      name: name || '(anonymous)',
+      name: name === '' || name === 'async' ? '(anonymous)' : name,
       firstLine: lineOf(code, open),
       lastLine: lineOf(code, closingOf(code, body)),
     });
