@@ -3,7 +3,7 @@
  * same veth pair in two namespaces of the script's own, the far side dropping everything at ingress. Prints medians, ratios
  * and reported/counted (1.0000 = every frame that was reported sent was counted by the far interface).
  *
- *   npm run build && sudo node dist/bench/sinks.js [--frames 400000] [--runs 5] [--sizes 64,512,1514] [--only name,name]
+ *   npm run build && sudo node dist/bench/sinks.js [--frames 400000] [--runs 5] [--sizes 64,512,1514] [--only name,name] [--queues 2]
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -24,7 +24,7 @@ const SELF = fileURLToPath(import.meta.url);
 const CAPTURE_BYTES_MAX = 256 * 1024 * 1024;
 const RECORD_HEADER_BYTES = 16;
 const FILE_HEADER_BYTES = 24;
-const QUEUES = 2;
+const QUEUES_DEFAULT = '2';
 
 /** What one path did in one run. */
 interface Outcome {
@@ -183,11 +183,11 @@ function runThread(task: Task): void {
 
 const sh = (command: string): string => execFileSync('sh', ['-ec', command], { encoding: 'utf8' });
 
-/** Namespaces, the veth pair with two queues a side, and the far side's drop. */
-function makeLink(near: string, far: string): void {
+/** Namespaces, the veth pair with its queues, and the far side's drop. */
+function makeLink(near: string, far: string, queues: number): void {
   sh(`ip netns add ${near}; ip netns add ${far}
-    ip link add tsrb0 netns ${near} numtxqueues ${QUEUES} numrxqueues ${QUEUES} type veth \
-      peer name tsrb1 netns ${far} numtxqueues ${QUEUES} numrxqueues ${QUEUES}
+    ip link add tsrb0 netns ${near} numtxqueues ${queues} numrxqueues ${queues} type veth \
+      peer name tsrb1 netns ${far} numtxqueues ${queues} numrxqueues ${queues}
     for n in ${near} ${far}; do ip netns exec $n sysctl -qw net.ipv6.conf.all.disable_ipv6=1; done
     ip -n ${near} link set tsrb0 address 02:00:00:00:00:01 up
     ip -n ${far} link set tsrb1 address 02:00:00:00:00:02 up
@@ -285,6 +285,7 @@ async function main(): Promise<void> {
       runs: { type: 'string', default: '5' },
       sizes: { type: 'string', default: '64,512,1514' },
       batch: { type: 'string', default: '256' },
+      queues: { type: 'string', default: QUEUES_DEFAULT },
       only: { type: 'string', default: '' },
       child: { type: 'string' },
     },
@@ -296,7 +297,7 @@ async function main(): Promise<void> {
   }
   const link = { near: `tsr-${process.pid}-a`, far: `tsr-${process.pid}-b` };
   try {
-    makeLink(link.near, link.far);
+    makeLink(link.near, link.far, Number(values.queues));
     const o = {
       frames: Number(values.frames),
       runs: Number(values.runs),

@@ -13,6 +13,7 @@
 import { assert } from '../base/assert.ts';
 import type { Region } from '../base/region.ts';
 import { Errno, errnoName } from '../sys/errno.ts';
+import { pauseMicroseconds } from '../sys/socket.ts';
 import { XDP_DESC, XDP_RING_NEED_WAKEUP, type XdpTransmitSocket } from '../sys/xdp.ts';
 import { copyFrame, FRAME_BYTES_MIN, isLongByTagOnly } from './frame_copy.ts';
 import { type Sink, SinkCounters, type SinkLimits } from './sink.ts';
@@ -34,6 +35,7 @@ export interface AfXdpParts {
 
 /** Without one completion for so long, the device is taken for stuck. */
 const STALL_MS_MAX = 2_000;
+const PAUSE_US = 50;
 /**
  * Short frames start at one of 16 cache lines of their chunk: chunks are a power of two apart, so all their first lines
  * would fall into the same few cache sets.
@@ -62,6 +64,7 @@ export class AfXdpSink implements Sink {
   readonly #chunkBytes: number;
   readonly #colouredBytesMax: number;
   readonly #mask: number;
+  readonly #outstandingMax: number;
   readonly #descriptors: Uint32Array;
   readonly #completions: Uint32Array;
   /** Offsets of free chunks, a stack: the chunk used last is the one still in the cache. */
@@ -73,7 +76,10 @@ export class AfXdpSink implements Sink {
   #written: number;
   #shown: number;
   #completed: number;
-  #progressMs = 0;
+  /** When the device was first seen standing still; 0: it moved since. */
+  #stillSinceMs = 0;
+  /** Frames that `flush` has reported. */
+  #told = 0;
   #isClosed = false;
 
   constructor(parts: AfXdpParts) {
@@ -89,6 +95,7 @@ export class AfXdpSink implements Sink {
     this.#chunkBytes = parts.chunkBytes;
     this.#colouredBytesMax = parts.chunkBytes - COLOURS_MASK * CACHE_LINE_BYTES;
     this.#mask = parts.ringFrames - 1;
+    this.#outstandingMax = parts.ringFrames - parts.limits.batchFramesMax;
     this.#descriptors = parts.socket.transmit.entries;
     this.#completions = parts.socket.completion.entries;
     this.#lengths = new Uint32Array(parts.ringFrames);
@@ -141,22 +148,23 @@ export class AfXdpSink implements Sink {
     return true;
   }
 
+  /** Afterwards there is room for `batchFramesMax` frames at least, or a fault. */
   flush(): number {
-    if (this.#fault !== null) return 0;
-    const queued = (this.#written - this.#shown) | 0;
-    if (queued > 0) {
-      if (this.#shown === this.#completed) this.#progressMs = this.#nowMs();
+    if (this.#written !== this.#shown) {
+      if (this.#shown === this.#completed) this.#stillSinceMs = 0;
       Atomics.store(this.#socket.transmit.producer, 0, this.#written);
       this.#shown = this.#written;
     }
-    this.#wake();
-    if (this.outstanding > 0 && queued === 0) this.#waitAWhile();
-    return queued;
+    this.#settle(this.#outstandingMax);
+    const accepted = this.counters.sent - this.#told;
+    this.#told = this.counters.sent;
+    return accepted;
   }
 
   drain(): void {
     this.flush();
-    while (this.outstanding > 0 && this.#fault === null) this.flush();
+    this.#settle(0);
+    this.#told = this.counters.sent;
   }
 
   close(): void {
@@ -213,7 +221,7 @@ export class AfXdpSink implements Sink {
     this.#completed = (this.#completed + count) | 0;
     this.counters.sent += count;
     this.counters.sentBytes += bytes;
-    this.#progressMs = 0;
+    this.#stillSinceMs = 0;
     return count;
   }
 
@@ -224,12 +232,17 @@ export class AfXdpSink implements Sink {
     this.counters.fail('EBUSY');
   }
 
-  /** Nothing new to send and frames still on their way: sleeps until the kernel has room, and bounds the wait. */
-  #waitAWhile(): void {
-    const now = this.#nowMs();
-    if (this.#progressMs === 0) this.#progressMs = now;
-    this.#socket.wait(1);
-    if (this.#reap() === 0 && now - this.#progressMs > STALL_MS_MAX) this.#break(Errno.ETIMEDOUT);
+  /** Wakes the kernel until no more than `most` frames are on their way; a device that stands still is a fault. */
+  #settle(most: number): void {
+    if (this.#fault !== null) return;
+    this.#wake();
+    while (this.outstanding > most && this.#fault === null) {
+      const now = this.#nowMs();
+      if (this.#stillSinceMs === 0) this.#stillSinceMs = now;
+      pauseMicroseconds(PAUSE_US);
+      this.#wake();
+      if (this.#stillSinceMs !== 0 && now - this.#stillSinceMs > STALL_MS_MAX) this.#break(Errno.ETIMEDOUT);
+    }
   }
 
   /** The device is gone, down or stuck: what did not complete has failed. */

@@ -1,5 +1,4 @@
 /** `openSink`: a sink by the name of its backend. What a name alone means is decided by `chooseBackend`. */
-import { OperatorError } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
 import type { XdpMode } from '../sys/xdp.ts';
 import { openAfPacketSink } from './af_packet.ts';
@@ -11,18 +10,28 @@ import { openRawIpSink } from './raw_ip.ts';
 import { openRawSocketSink } from './raw_socket.ts';
 import type { Sink } from './sink.ts';
 import { openTunSink } from './tun.ts';
+import { openTxRingSink } from './tx_ring.ts';
 
-export const INTERFACE_BACKENDS = ['af_packet', 'af_xdp', 'raw_ip', 'raw_socket', 'libpcap', 'tap', 'tun'] as const;
+export const INTERFACE_BACKENDS = [
+  'af_packet',
+  'af_xdp',
+  'tx_ring',
+  'raw_ip',
+  'raw_socket',
+  'libpcap',
+  'tap',
+  'tun',
+] as const;
 export type InterfaceBackend = (typeof INTERFACE_BACKENDS)[number];
 
 export interface SinkSpec {
   /** Interface name. */
   readonly name: string;
   /** `auto`: see `chooseBackend`. `file`: `name` is the path of a capture to write. */
-  readonly backend: InterfaceBackend | 'auto' | 'file' | 'tx_ring';
+  readonly backend: InterfaceBackend | 'auto' | 'file';
   /** LINKTYPE_ of a capture to write. Default 1, Ethernet. */
   readonly linktype?: number;
-  /** AF_PACKET only. Default false. */
+  /** AF_PACKET and transmit ring only. Default false. */
   readonly qdiscBypass?: boolean;
   /** Frames a system call, where the backend can choose. Default 256. */
   readonly batchFrames?: number;
@@ -70,9 +79,6 @@ export function openSink(spec: SinkSpec): Sink {
     case 'file':
       return openFileSink({ path: spec.name, ...(spec.linktype === undefined ? {} : { linktype: spec.linktype }) });
     case 'tx_ring':
-      throw new OperatorError(
-        'UNSUPPORTED',
-        'tx_ring is slower than sendmmsg on every kernel measured, so it is not built in: use --backend af_packet',
-      );
+      return openTxRingSink({ name: spec.name, qdiscBypass: spec.qdiscBypass === true });
   }
 }

@@ -13,6 +13,7 @@ import { OperatorError } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
 import { describeErrno, Errno, errnoName } from '../sys/errno.ts';
 import { LITTLE_ENDIAN } from '../sys/layout.ts';
+import { pauseMicroseconds } from '../sys/socket.ts';
 import {
   openTransmitRing,
   Tpacket2Hdr,
@@ -39,6 +40,7 @@ const SLOTS_MIN = 64;
 const BATCH_FRAMES_MAX = 1024;
 const DATA_AT = Tpacket2Hdr.DATA + VirtioNetHdr.SIZE;
 const STALL_MS_MAX = 2_000;
+const PAUSE_US = 50;
 const IDLE_KICKS_MAX = 8;
 
 class TxRingSink implements Sink {
@@ -54,7 +56,10 @@ class TxRingSink implements Sink {
   /** Free-running counts of frames pushed and of slots the kernel gave back. */
   #pushed = 0;
   #given = 0;
-  #stalledSinceMs = 0;
+  /** When the device was first seen standing still; 0: it moved since. */
+  #stillSinceMs = 0;
+  /** Frames that `flush` has reported. */
+  #told = 0;
   #isClosed = false;
 
   constructor(link: LinkFacts, ring: TransmitRing, slotBytes: number, slots: number) {
@@ -62,7 +67,7 @@ class TxRingSink implements Sink {
     this.limits = {
       linktype: LINKTYPE_ETHERNET,
       frameBytesMax: link.mtu + link.headerBytes,
-      batchFramesMax: Math.min(BATCH_FRAMES_MAX, slots),
+      batchFramesMax: Math.min(BATCH_FRAMES_MAX, slots / 2),
       retainsFrames: false,
     };
     this.#ring = ring;
@@ -99,25 +104,17 @@ class TxRingSink implements Sink {
     return true;
   }
 
+  /** Afterwards there is room for `batchFramesMax` frames at least, or a fault. */
   flush(): number {
-    const before = this.counters.sent;
-    if (this.fault !== null || this.#pushed === this.#given) return 0;
-    let idle = 0;
-    while (this.#pushed !== this.#given && idle < IDLE_KICKS_MAX) {
-      const errno = this.#ring.kick();
-      const given = this.#reap();
-      if (errno === Errno.ENOBUFS || errno === Errno.ENOMEM) this.counters.retriedNoBufs++;
-      else if (errno === Errno.EAGAIN) this.counters.retriedAgain++;
-      else if (errno !== 0 && errno !== Errno.EINTR) this.#break(errno);
-      if (errno === 0) break;
-      idle = given === 0 ? idle + 1 : 0;
-    }
-    if (this.counters.sent === before && this.#pushed !== this.#given) this.#waitAWhile();
-    return this.counters.sent - before;
+    this.#settle(this.#slotsMask + 1 - this.limits.batchFramesMax);
+    const accepted = this.counters.sent - this.#told;
+    this.#told = this.counters.sent;
+    return accepted;
   }
 
   drain(): void {
-    while (this.#pushed !== this.#given && this.fault === null) this.flush();
+    this.#settle(0);
+    this.#told = this.counters.sent;
   }
 
   close(): void {
@@ -141,15 +138,34 @@ class TxRingSink implements Sink {
     const count = this.#given - before;
     this.counters.sent += count;
     this.counters.sentBytes += bytes;
-    if (count > 0) this.#stalledSinceMs = 0;
+    if (count > 0) this.#stillSinceMs = 0;
     return count;
   }
 
-  #waitAWhile(): void {
-    const now = performance.now();
-    if (this.#stalledSinceMs === 0) this.#stalledSinceMs = now;
-    this.#ring.wait(1);
-    if (this.#reap() === 0 && now - this.#stalledSinceMs > STALL_MS_MAX) this.#break(Errno.ETIMEDOUT);
+  /** Kicks the kernel until no more than `most` slots are its own; a device that stands still is a fault. */
+  #settle(most: number): void {
+    if (this.fault !== null) return;
+    this.#kick();
+    while (this.#pushed - this.#given > most && this.fault === null) {
+      const now = performance.now();
+      if (this.#stillSinceMs === 0) this.#stillSinceMs = now;
+      pauseMicroseconds(PAUSE_US);
+      this.#kick();
+      if (this.#stillSinceMs !== 0 && now - this.#stillSinceMs > STALL_MS_MAX) this.#break(Errno.ETIMEDOUT);
+    }
+  }
+
+  #kick(): void {
+    let idle = 0;
+    while (this.#pushed !== this.#given && idle < IDLE_KICKS_MAX) {
+      const errno = this.#ring.kick();
+      const given = this.#reap();
+      if (errno === 0) return;
+      if (errno === Errno.ENOBUFS || errno === Errno.ENOMEM) this.counters.retriedNoBufs++;
+      else if (errno === Errno.EAGAIN) this.counters.retriedAgain++;
+      else if (errno !== Errno.EINTR) this.#break(errno);
+      idle = given === 0 ? idle + 1 : 0;
+    }
   }
 
   #break(errno: number): void {

@@ -7,7 +7,6 @@ import {
   PACKET_QDISC_BYPASS,
   PACKET_TX_RING,
   PACKET_VERSION,
-  POLLOUT,
   SOCK_RAW,
   SOL_PACKET,
   SockaddrLl,
@@ -19,7 +18,6 @@ import {
   bindSocket,
   closeSocket,
   openSocket,
-  pollDescriptor,
   send,
   setSendBuffer,
   setSocketOption,
@@ -59,11 +57,6 @@ export class TransmitRing {
   /** Makes the kernel send every slot marked SEND_REQUEST. Returns 0 or the errno. */
   kick(): number {
     return send(this.#fd, NO_BYTES, MSG_DONTWAIT) < 0 ? lastErrno() : 0;
-  }
-
-  /** Waits until slots are free again, or the time is over. */
-  wait(timeoutMs: number): void {
-    pollDescriptor(this.#fd, POLLOUT, timeoutMs);
   }
 
   close(): void {

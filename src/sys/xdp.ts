@@ -9,7 +9,6 @@ import {
   Ifreq,
   LITTLE_ENDIAN,
   MSG_DONTWAIT,
-  POLLOUT,
   SIOCETHTOOL,
   SOCK_CLOEXEC,
   SOCK_DGRAM,
@@ -23,7 +22,7 @@ import {
   interfaceRequest,
   ioctl,
   openSocket,
-  pollDescriptor,
+  pauseMicroseconds,
   send,
   setSocketOption,
   setSocketOptionInt,
@@ -139,11 +138,6 @@ export class XdpTransmitSocket {
     return send(this.fd, NO_BYTES, MSG_DONTWAIT) < 0 ? lastErrno() : 0;
   }
 
-  /** Waits until the transmit ring has room, or the time is over. In copy mode the kernel sends meanwhile, too. */
-  wait(timeoutMs: number): void {
-    pollDescriptor(this.fd, POLLOUT, timeoutMs);
-  }
-
   /** Descriptors that the kernel refused; they never complete. */
   invalidDescriptors(): number {
     const statistics = socketOption(this.fd, SOL_XDP, XDP_STATISTICS, STATISTICS.BYTES);
@@ -223,6 +217,10 @@ function mapRings(fd: number, ringFrames: number, maps: Region[]): readonly [Xdp
   ];
 }
 
+/** A closed socket gives its queue back from a work queue of the kernel, some milliseconds later. */
+const BIND_ATTEMPTS_MAX = 100;
+const BIND_PAUSE_US = 5_000;
+
 /** struct sockaddr_xdp: u16 family, u16 flags, u32 ifindex, u32 queue_id, u32 shared_umem_fd. */
 function bindQueue(fd: number, options: XdpSocketOptions): void {
   const mode = options.mode === 'copy' ? XDP_COPY : options.mode === 'zerocopy' ? XDP_ZEROCOPY : 0;
@@ -232,7 +230,11 @@ function bindQueue(fd: number, options: XdpSocketOptions): void {
   address.setUint16(2, mode | XDP_USE_NEED_WAKEUP, LITTLE_ENDIAN);
   address.setUint32(4, options.ifindex, LITTLE_ENDIAN);
   address.setUint32(8, options.queue, LITTLE_ENDIAN);
-  const errno = bindSocket(fd, bytes);
+  let errno = bindSocket(fd, bytes);
+  for (let attempt = 0; errno === Errno.EBUSY && attempt < BIND_ATTEMPTS_MAX; attempt++) {
+    pauseMicroseconds(BIND_PAUSE_US);
+    errno = bindSocket(fd, bytes);
+  }
   if (errno !== 0) throw new XdpRefusal('bind', errno);
 }
 
