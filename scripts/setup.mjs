@@ -237,30 +237,42 @@ function nodeHeaders() {
   return fs.existsSync(path.join(dir, 'include/node/node.h')) ? { npm_config_nodedir: dir } : {};
 }
 
-/** Package managers may block install scripts, so the optional native packages are built here, by name. */
+/** npm leaves an optional package out whose install script failed, for instance before a compiler was there. */
+function fetchOptional(options) {
+  npm(['install', '--no-save', '--include=dev', '--include=optional', '--no-audit', '--no-fund'], options);
+}
+
+/** Package managers may block install scripts, so an optional native package is built here, by name. */
+function buildNative(name, dir, binary) {
+  const options = { quiet: true, timeout: OPTIONAL_BUILD_MS_MAX, env: nodeHeaders() };
+  const built = () => fs.existsSync(path.join(dir, binary));
+  say(`npm rebuild ${name}`);
+  if (!fs.existsSync(dir)) fetchOptional(options);
+  if (!built()) npm(['rebuild', name, '--ignore-scripts=false', '--foreground-scripts'], options);
+  const gyp = 'node_modules/.bin/node-gyp';
+  if (!built() && fs.existsSync(dir) && fs.existsSync(path.join(root, gyp))) {
+    run(process.execPath, [path.join(root, gyp), 'rebuild', '-C', dir], options);
+  }
+  return built();
+}
+
+/** Returns a sentence for each optional native package that is not there. */
 function buildOptionalNative() {
   const notes = [];
   for (const { name, binary, wants } of OPTIONAL_NATIVE) {
     const dir = path.join(root, 'node_modules', name);
-    if (!fs.existsSync(dir) || fs.existsSync(path.join(dir, binary))) continue;
+    if (fs.existsSync(path.join(dir, binary))) continue;
     const missing = wants.filter((need) => !has(need));
     const key = `native:${name}:${process.version}`;
     if (missing.length > 0) {
       notes.push(`the optional package ${name} is not built (${missing.join(', ')} missing): its tests are skipped`);
-    } else if (recall()[key] === 'failed') {
-      notes.push(`the optional package ${name} does not build here: its tests are skipped`);
-    } else {
-      say(`npm rebuild ${name}`);
-      const options = { quiet: true, timeout: OPTIONAL_BUILD_MS_MAX, env: nodeHeaders() };
-      npm(['rebuild', name, '--ignore-scripts=false', '--foreground-scripts'], options);
-      const gyp = 'node_modules/.bin/node-gyp';
-      if (!fs.existsSync(path.join(dir, binary)) && fs.existsSync(path.join(root, gyp))) {
-        run(process.execPath, [gyp, 'rebuild', '-C', dir], options);
-      }
-      if (fs.existsSync(path.join(dir, binary))) continue;
-      remember({ [key]: 'failed' });
-      notes.push(`the optional package ${name} does not build here: its tests are skipped`);
+      continue;
     }
+    if (recall()[key] !== 'failed') {
+      if (buildNative(name, dir, binary)) continue;
+      remember({ [key]: 'failed' });
+    }
+    notes.push(`the optional package ${name} does not build here: its tests are skipped`);
   }
   return notes;
 }

@@ -48,7 +48,7 @@ export class TapReport {
     const skip = /^(.*?) *# SKIP ?(.*)$/i.exec(rest);
     const title = (skip ? skip[1] : rest).replace(/ # time=.*$/, '').replace(/ \{$/, '');
     const closesSubtest = this.#open[depth] === title;
-    const name = [...this.#open.slice(0, depth), title].join(' > ');
+    const name = [...this.#open.slice(0, depth), title].join(' > ').replace(/^dist\//, '');
     if (skip) this.skips.push({ name, reason: skip[2] });
     const todo = / # TO-?DO/i.test(rest);
     if (failed && !todo && !(closesSubtest && this.failures.some((other) => other.startsWith(`${name} > `)))) {
