@@ -25,29 +25,53 @@ export interface Decoder {
   close(): void;
 }
 
-function load(name: string, darwin: string, debianPackage: string, what: string): LibraryHandle {
+const isDarwin = process.platform === 'darwin';
+
+interface Library {
+  readonly name: string;
+  readonly darwinName: string;
+  readonly debianPackage: string;
+  /** For the sentence "<what> needs <name>". */
+  readonly what: string;
+}
+
+const ZLIB: Library = { name: 'libz.so.1', darwinName: 'libz.1.dylib', debianPackage: 'zlib1g', what: 'a gzip file' };
+const ZSTD: Library = {
+  name: 'libzstd.so.1',
+  darwinName: 'libzstd.1.dylib',
+  debianPackage: 'libzstd1',
+  what: 'a zstd file',
+};
+
+/** Kept for good: a library whose handle is collected is unloaded under its functions. */
+const libraries = new Map<Library, LibraryHandle>();
+const functions = new Map<string, ForeignFunction>();
+
+function load(library: Library): LibraryHandle {
+  const { name, darwinName, debianPackage, what } = library;
+  let handle = libraries.get(library);
+  if (handle !== undefined) return handle;
   try {
-    return koffi.load(process.platform === 'darwin' ? darwin : name);
+    // Node exports the functions of its own zlib and zstd, whose structures differ: without RTLD_DEEPBIND the library's
+    // calls to itself end up there and corrupt the heap
+    handle = isDarwin ? koffi.load(darwinName) : koffi.load(name, { deep: true });
   } catch (cause) {
     const remedy = `apt-get install ${debianPackage}`;
     throw new OperatorError('UNSUPPORTED', `${what} needs ${name}, which is not installed: ${remedy}`, { cause });
   }
+  libraries.set(library, handle);
+  return handle;
 }
-
-const functions = new Map<string, ForeignFunction>();
 
 /** Declares `prototype` of `library` once. */
-function bind(library: () => LibraryHandle, prototype: string): ForeignFunction {
+function bind<Result = number>(library: Library, prototype: string): ForeignFunction<Result> {
   let found = functions.get(prototype);
   if (found === undefined) {
-    found = library().func(prototype) as unknown as ForeignFunction;
+    found = load(library).func(prototype) as unknown as ForeignFunction;
     functions.set(prototype, found);
   }
-  return found;
+  return found as unknown as ForeignFunction<Result>;
 }
-
-const zlib = (): LibraryHandle => load('libz.so.1', 'libz.1.dylib', 'zlib1g', 'a gzip file');
-const zstd = (): LibraryHandle => load('libzstd.so.1', 'libzstd.1.dylib', 'libzstd1', 'a zstd file');
 
 /** struct z_stream_s on LP64, zlib.h. */
 const Z_STREAM = { NEXT_IN: 0, AVAIL_IN: 8, NEXT_OUT: 24, AVAIL_OUT: 32, SIZE: 112 } as const;
@@ -81,10 +105,10 @@ export class GzipDecoder implements Decoder {
   readonly #end: ForeignFunction;
 
   constructor() {
-    this.#inflate = bind(zlib, 'int inflate(intptr_t stream, int flush)');
-    this.#reset = bind(zlib, 'int inflateReset(intptr_t stream)');
-    this.#end = bind(zlib, 'int inflateEnd(intptr_t stream)');
-    const init = bind(zlib, 'int inflateInit2_(intptr_t stream, int bits, const char *version, int size)');
+    this.#inflate = bind(ZLIB, 'int inflate(intptr_t stream, int flush)');
+    this.#reset = bind(ZLIB, 'int inflateReset(intptr_t stream)');
+    this.#end = bind(ZLIB, 'int inflateEnd(intptr_t stream)');
+    const init = bind(ZLIB, 'int inflateInit2_(intptr_t stream, int bits, const char *version, int size)');
     const status = init(this.#state.address, GZIP_WINDOW_BITS, '1.2.11', Z_STREAM.SIZE);
     if (status !== Z_OK) {
       this.#state.release();
@@ -128,15 +152,15 @@ export class ZstdDecoder implements Decoder {
   readonly #buffers: Region = anonymousRegion(2 * ZSTD_BUFFER.BYTES);
   readonly #stream: number;
   readonly #decompress: ForeignFunction;
-  readonly #errorName: ForeignFunction;
+  readonly #errorName: ForeignFunction<string>;
   readonly #free: ForeignFunction;
 
   constructor() {
     // size_t results are declared signed: errors are -1 to -120, and lengths stay below 2^53
-    this.#decompress = bind(zstd, 'intptr_t ZSTD_decompressStream(intptr_t stream, intptr_t output, intptr_t input)');
-    this.#errorName = bind(zstd, 'const char *ZSTD_getErrorName(intptr_t code)');
-    this.#free = bind(zstd, 'intptr_t ZSTD_freeDStream(intptr_t stream)');
-    this.#stream = bind(zstd, 'intptr_t ZSTD_createDStream()')();
+    this.#decompress = bind(ZSTD, 'intptr_t ZSTD_decompressStream(intptr_t stream, intptr_t output, intptr_t input)');
+    this.#errorName = bind(ZSTD, 'const char *ZSTD_getErrorName(intptr_t code)');
+    this.#free = bind(ZSTD, 'intptr_t ZSTD_freeDStream(intptr_t stream)');
+    this.#stream = bind(ZSTD, 'intptr_t ZSTD_createDStream()')();
     if (this.#stream === 0) {
       this.#buffers.release();
       throw new OperatorError('RESOURCE', 'no memory for a zstd decoder');
