@@ -108,7 +108,7 @@ export function toFile(path: string): OutputSpec {
 }
 
 /** One pass at captured speed. Spread it and add `inputs` and `primary`. */
-export const REPLAY_DEFAULTS: Omit<ReplaySpec, 'inputs' | 'primary'> = Object.freeze({
+export const REPLAY_DEFAULTS: Omit<ReplaySpec, 'inputs' | 'primary'> = {
   secondary: null,
   split: { kind: 'none' },
   select: { include: null, exclude: null, filter: null, limit: 0, durationNs: 0 },
@@ -124,4 +124,4 @@ export const REPLAY_DEFAULTS: Omit<ReplaySpec, 'inputs' | 'primary'> = Object.fr
   startAtMs: null,
   flows: { enabled: true, expirySeconds: 0 },
   impair: null,
-});
+};
