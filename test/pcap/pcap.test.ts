@@ -27,8 +27,7 @@ const file = (name: string, bytes: Uint8Array): string => {
 };
 const packets = randomPackets(1, 40);
 
-function expected(list: readonly TestPacket[], linktype = 1, headroomLinktypeOnly = 0): ReadPacket[] {
-  assert.equal(headroomLinktypeOnly, 0);
+function expected(list: readonly TestPacket[], linktype = 1): ReadPacket[] {
   return list.map(({ sec, nsec, len, data }, i) => ({
     number: i + 1,
     sec,
