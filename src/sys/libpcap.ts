@@ -26,6 +26,16 @@ const PcapIf = { NEXT: 0, NAME: 8, DESCRIPTION: 16, ADDRESSES: 24, FLAGS: 32, SI
 /** struct pcap_pkthdr: timeval, caplen, len. */
 const PcapPkthdr = { CAPLEN: 16, LEN: 20, SIZE: 24 } as const;
 
+/** LINKTYPE_ (files) -> DLT_ (libpcap's functions) where they differ on Linux and macOS, pcap-common.c. */
+const DLT_OF_LINKTYPE = new Map([
+  [100, 11], // ATM RFC 1483
+  [101, 12], // raw IP
+  [102, 15], // BSD/OS SLIP
+  [103, 16], // BSD/OS PPP
+  [106, 19], // Linux classical IP over ATM
+]);
+const LINKTYPE_OF_DLT = new Map([...DLT_OF_LINKTYPE].map(([linktype, dlt]) => [dlt, linktype]));
+
 interface Library {
   readonly openDead: ForeignFunction;
   readonly compile: ForeignFunction;
@@ -113,7 +123,7 @@ type Compiled = { readonly program: FilterProgram } | { readonly message: string
 
 function compile(expression: string, linktype: number, snaplen: number): Compiled {
   const pcap = library();
-  const handle = pcap.openDead(linktype, snaplen);
+  const handle = pcap.openDead(DLT_OF_LINKTYPE.get(linktype) ?? linktype, snaplen);
   if (handle === 0) return { message: 'out of memory' };
   const struct = new Uint8Array(new ArrayBuffer(BpfProgramStruct.SIZE));
   try {
@@ -239,10 +249,6 @@ export interface PcapHandle {
   close(): void;
 }
 
-/** DLT_ numbers that differ from their LINKTYPE_ on Linux (pcap/dlt.h): DLT_RAW. */
-const DLT_RAW = 12;
-const LINKTYPE_RAW = 101;
-
 /** Opens an interface to send on. What it would capture is refused by a filter, so that nothing piles up. */
 export function openPcapHandle(name: string): PcapHandle {
   const pcap = library();
@@ -258,11 +264,12 @@ export function openPcapHandle(name: string): PcapHandle {
     pcap.close(handle);
     throw activateError(name, status, message);
   }
-  const refuseAll = compile('less 0', pcap.datalink(handle), 64);
+  const dlt = pcap.datalink(handle);
+  const linktype = LINKTYPE_OF_DLT.get(dlt) ?? dlt;
+  const refuseAll = compile('less 0', linktype, 64);
   if ('program' in refuseAll) setFilter(pcap, handle, refuseAll.program);
-  const datalink = pcap.datalink(handle);
   return {
-    linktype: datalink === DLT_RAW ? LINKTYPE_RAW : datalink,
+    linktype,
     send: (address, length) => pcap.sendpacket(handle, address, length),
     message: () => pcap.geterr(handle),
     close: () => {
