@@ -15,6 +15,7 @@ import { IP_HDRINCL, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_RAW, IPV6_HDRINCL } from 
 import { permissionRemedy } from '../sys/permission.ts';
 import { pauseMicroseconds } from '../sys/socket.ts';
 import { LINKTYPE_RAW } from './link.ts';
+import { openRemoteRawSocketSink } from './raw_socket_remote.ts';
 import { type Sink, SinkCounters, type SinkLimits } from './sink.ts';
 
 /** What this file uses of raw-socket 1.8.1. */
@@ -44,10 +45,7 @@ const PAUSE_US = 50;
 
 function load(): RawSocketModule {
   if (!isMainThread) {
-    throw new OperatorError(
-      'UNSUPPORTED',
-      'raw_socket runs on the main thread only, not in a worker: use --backend raw_ip, which does the same',
-    );
+    throw new OperatorError('UNSUPPORTED', 'the package raw-socket runs on the main thread only: use --backend raw_ip');
   }
   try {
     return createRequire(import.meta.url)('raw-socket') as RawSocketModule;
@@ -166,6 +164,7 @@ function ipv6Text(view: DataView, at: number): string {
 
 /** Opens the sink. Throws UNSUPPORTED where the package cannot be used, PERMISSION without CAP_NET_RAW. */
 export function openRawSocketSink(): Sink {
+  if (!isMainThread) return openRemoteRawSocketSink();
   const module = load();
   const ipv4 = openOne(module, FAMILY_IPV4);
   ipv4.setOption(IPPROTO_IP, IP_HDRINCL, 1);

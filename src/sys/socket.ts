@@ -5,6 +5,7 @@
 import { OperatorError } from '../base/errors.ts';
 import { describeErrno, Errno } from './errno.ts';
 import {
+  AF_UNIX,
   Ifreq,
   LITTLE_ENDIAN,
   Pollfd,
@@ -13,6 +14,7 @@ import {
   SO_SNDBUF,
   SO_SNDBUFFORCE,
   SOCK_CLOEXEC,
+  SOCK_SEQPACKET,
   SOL_SOCKET,
 } from './layout.ts';
 import { declare, lastErrno } from './libc.ts';
@@ -32,6 +34,7 @@ const sendCall = declare('intptr_t send(int fd, const uint8_t *buffer, size_t le
 const sendtoCall = declare(
   'intptr_t sendto(int fd, const uint8_t *buffer, size_t length, int flags, const uint8_t *address, uint32_t addressLength)',
 );
+const socketpairCall = declare('int socketpair(int domain, int type, int protocol, int *fds)');
 const usleepCall = declare('int usleep(uint32_t microseconds)');
 
 /** Sends `count` messages of the mmsghdr array at `address`; returns how many were taken, or -1 (`lastErrno`). */
@@ -51,6 +54,15 @@ export function openSocket(domain: number, type: number, protocol: number, what:
     throw new OperatorError('UNSUPPORTED', `this kernel has no ${what}: ${describeErrno(errno)}`);
   }
   throw new OperatorError('SYSTEM', `cannot open ${what}: ${describeErrno(errno)}`);
+}
+
+/** Two connected sockets that keep message boundaries, for a program started with one of them. Closed on exec. */
+export function messagePair(): readonly [number, number] {
+  const fds = new Int32Array(2);
+  if (socketpairCall(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) !== 0) {
+    throw new OperatorError('RESOURCE', `cannot make a pair of sockets: ${describeErrno(lastErrno())}`);
+  }
+  return [fds[0]!, fds[1]!];
 }
 
 /** Returns 0, or the errno. */

@@ -1,6 +1,8 @@
 /** Every sink onto an interface, over veth between two namespaces: what is pushed arrives, byte for byte. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import t from 'tap';
 import { labUnavailable } from '../../lab/availability.ts';
 import { type Lab, makeLab, pair } from '../../lab/lab.ts';
@@ -245,6 +247,47 @@ t.test('raw_socket: the npm package', { skip: skip || (hasRawSocket() ? false : 
   checkIpSink(t, () => openRawSocketSink());
   t.end();
 });
+
+t.test(
+  'raw_socket in a worker: through a process of its own',
+  {
+    skip: skip || (hasRawSocket() ? false : 'raw-socket is not built'),
+  },
+  async (t) => {
+    const receiver = b(() => new Receiver('eth0'));
+    const packets = Array.from({ length: 600 }, (_, i) => (i % 3 === 0 ? V6(i) : V4(i)));
+    const frames = [...packets, Uint8Array.of(0x45, 0), new Uint8Array(40)];
+    const url = JSON.stringify(new URL('../../src/device/open.js', import.meta.url).href);
+    const script = `
+    const { workerData, parentPort } = await import('node:worker_threads');
+    const { openSink } = await import(${url});
+    const { inNamespace } = await import(${JSON.stringify(new URL('./namespace.js', import.meta.url).href)});
+    const { pack } = await import(${JSON.stringify(new URL('./packets.js', import.meta.url).href)});
+    const sink = inNamespace(workerData.netns, () => openSink({ name: '', backend: 'raw_socket' }));
+    const { region, at, length } = pack(workerData.frames);
+    for (let i = 0; i < at.length; i++)
+      if (!sink.push(region, at[i], length[i])) { sink.flush(); sink.push(region, at[i], length[i]); }
+    sink.flush();
+    parentPort.postMessage({ counters: sink.counters, fault: sink.fault });
+    sink.close();`;
+    const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(script)}`), {
+      workerData: { netns: lab.host('a').netns, frames },
+    });
+    t.teardown(() => {
+      receiver.close();
+      return worker.terminate();
+    });
+    const [said] = (await once(worker, 'message')) as [{ counters: Sink['counters']; fault: unknown }];
+    const got = receiver.take(600, isDiscard).map((frame) => [...frame.subarray(14)]);
+    assert.deepEqual(
+      got,
+      packets.map((packet) => [...packet]),
+    );
+    t.equal(said.counters.sent, 600);
+    t.equal(said.counters.failed, 2);
+    t.equal(said.fault, null);
+  },
+);
 
 t.test('libpcap', { skip: skip || (hasLibpcap() ? false : 'needs libpcap') }, (t) => {
   const receiver = b(() => new Receiver('eth0'));
