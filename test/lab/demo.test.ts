@@ -1,0 +1,19 @@
+/** The demo as a newcomer runs it. */
+import path from 'node:path';
+import t from 'tap';
+import { labUnavailable } from '../../lab/availability.ts';
+import { runProgram } from '../../lab/process.ts';
+import { packageRoot } from '../structure/repository.ts';
+
+t.test('npm run demo', { skip: labUnavailable('tcpdump') ?? false }, async (t) => {
+  const demo = path.join(packageRoot(), 'scripts/demo.mjs');
+  const started = performance.now();
+  const { status, stdout, stderr } = runProgram([process.execPath, demo], { check: false });
+  t.equal(status, 0, stderr);
+  t.match(stdout, /sent (\d+), received \1, lost by the capture 0\n/);
+  t.match(stdout, /bytes and order: the same as in the file/);
+  t.match(stdout, /gap error p50 [\d.]+ µs, p99 [\d.]+ µs, max [\d.]+ µs/);
+  const [asked, took] = [...stdout.matchAll(/(?:asked:|took:) ([\d.]+) s/g)].map((match) => Number(match[1]));
+  t.ok(asked !== undefined && took !== undefined && Math.abs(took - asked) < 0.2, `took ${took} s of ${asked} s`);
+  t.ok(performance.now() - started < 20_000, 'within 20 seconds');
+});

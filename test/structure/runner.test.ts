@@ -1,0 +1,82 @@
+/** What `npm test` makes of tap's output: counts, reasons of skips, failures, and an end without a summary. */
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import t from 'tap';
+import { packageRoot } from './repository.ts';
+
+interface TapReport {
+  readonly summary: {
+    readonly pass: number;
+    readonly fail: number;
+    readonly skip: number;
+    readonly todo: number;
+  } | null;
+  readonly skips: readonly { readonly name: string; readonly reason: string }[];
+  readonly failures: readonly string[];
+  line(text: string): void;
+}
+
+const root = packageRoot();
+const { TapReport: Report } = (await import(pathToFileURL(path.join(root, 'scripts/tap-report.mjs')).href)) as {
+  TapReport: new (print: (text: string) => void) => TapReport;
+};
+
+function read(text: string): { readonly report: TapReport; readonly printed: string } {
+  const printed: string[] = [];
+  const report = new Report((line) => printed.push(line));
+  for (const line of text.split('\n')) report.line(line);
+  return { report, printed: printed.join('\n') };
+}
+
+t.test('a written-down run', async (t) => {
+  const { report, printed } = read(`TAP version 14
+# Subtest: dist/test/a.test.js
+    ok 1 - one
+    ok 2 - lab # SKIP needs root
+    # Subtest: inner
+        not ok 1 - two is three
+          ---
+          diff: here
+          ...
+        1..1
+    not ok 3 - inner # time=1.6ms
+    1..3
+not ok 1 - dist/test/a.test.js # time=1200.5ms
+
+# Subtest: dist/test/b.test.js
+    ok 1 - fine
+    1..1
+ok 2 - dist/test/b.test.js # time=8ms
+
+# { total: 4, pass: 2, fail: 1, skip: 1 }
+# time=1317.035ms`);
+  t.same(report.summary, { total: 4, pass: 2, fail: 1, skip: 1, todo: 0 });
+  t.same(report.skips, [{ name: 'test/a.test.js > lab', reason: 'needs root' }]);
+  t.same(report.failures, ['test/a.test.js > inner > two is three']);
+  t.match(printed, /^FAIL test\/a\.test\.js \(1\.2 s\)\n[\s\S]*diff: here[\s\S]*\nok {3}test\/b\.test\.js \(0\.0 s\)$/);
+  t.equal(read('TAP version 14\nok 1 - dist/test/a.test.js\n').report.summary, null, 'no summary is no summary');
+});
+
+t.test("tap's own output has the form that is read", async (t) => {
+  const dir = t.testdir({
+    'good.mjs': "import t from 'tap'; t.ok(true, 'a'); t.test('b', { skip: 'no such thing' }, () => {});",
+    'bad.mjs': "import t from 'tap'; t.test('c', async (t) => { t.equal(1, 2, 'd'); });",
+    'crash.mjs': 'process.exit(3);',
+  });
+  const files = fs.readdirSync(dir).map((name) => path.join(dir, name));
+  const tap = [path.join(root, 'node_modules/.bin/tap'), 'run', '--reporter=tap', '--exclude=', ...files];
+  const done = spawnSync(process.execPath, tap, { cwd: root, encoding: 'utf8', env: environment() });
+  const { report } = read(done.stdout);
+  t.match(report.summary, { pass: 1, fail: 2, skip: 1 });
+  t.match(report.skips, [{ reason: 'no such thing' }]);
+  t.match([...report.failures].sort(), [/bad\.mjs > c > d$/, /crash\.mjs$/]);
+  t.not(done.status, 0);
+});
+
+/** Without what tap tells its own child processes. */
+function environment(): Record<string, string | undefined> {
+  const own = Object.entries(process.env).filter(([name]) => !/^(_?TAP|NODE_OPTIONS)/.test(name));
+  return { ...Object.fromEntries(own), FORCE_COLOR: '0' };
+}
