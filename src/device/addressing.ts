@@ -90,7 +90,8 @@ class RouteResolver implements MacResolver {
   #impossible(address: string, why: string): OperatorError {
     return new OperatorError(
       'ADDRESS',
-      `no Ethernet destination for ${address} on ${this.#link.name}, ${why}: give one with --enet-dmac 02:00:00:00:00:01`,
+      `no Ethernet destination for ${address} on ${this.#link.name}, ${why}: ` +
+        'give one with --enet-dmac 02:00:00:00:00:01',
     );
   }
 }

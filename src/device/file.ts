@@ -132,8 +132,8 @@ export function openFileSink(options: FileSinkOptions): Sink {
 }
 
 /**
- * Writes every frame that passes to a capture file as well. A trace that cannot be written any more stops and leaves its
- * error in `traceFault`; what is traced goes on.
+ * Writes every frame that passes to a capture file as well. A trace that cannot be written any more stops and leaves
+ * its error in `traceFault`; what is traced goes on.
  */
 export class TraceSink implements Sink {
   readonly name: string;

@@ -1,6 +1,6 @@
 /**
- * HOT: frames on their way into devices that take one frame a call: addresses and lengths, nothing else. Frames in plain
- * memory are copied, as they have no address to hand over.
+ * HOT: frames on their way into devices that take one frame a call: addresses and lengths, nothing else. Frames in
+ * plain memory are copied, as they have no address to hand over.
  */
 import type { Region } from '../base/region.ts';
 import { Errno, errnoName } from '../sys/errno.ts';

@@ -1,6 +1,6 @@
 /**
- * What stands against sending on an interface, found before the first packet leaves. What makes it impossible is thrown,
- * one sentence with the line that mends it; what may merely surprise is returned.
+ * What stands against sending on an interface, found before the first packet leaves. What makes it impossible is
+ * thrown, one sentence with the line that mends it; what may merely surprise is returned.
  */
 import { OperatorError } from '../base/errors.ts';
 import { interfaceOffloads, type Offloads } from '../sys/interface.ts';
@@ -38,7 +38,8 @@ export function preflight(name: string, needs: PreflightNeeds = {}): PreflightRe
   if (needs.addressing === true && !hasIp()) {
     throw new OperatorError(
       'UNSUPPORTED',
-      'the program ip is not installed, so routes and neighbours are unknown: apt-get install iproute2, or give --enet-dmac',
+      'the program ip is not installed, so routes and neighbours are unknown: ' +
+        'apt-get install iproute2, or give --enet-dmac',
     );
   }
   const findings: PreflightFinding[] = [];

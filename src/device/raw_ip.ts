@@ -83,8 +83,9 @@ class RawIpSink implements Sink {
     if (this.fault !== null) return false;
     const version = length > 0 ? region.view.getUint8(at) >> 4 : 0;
     if (version === 4 && length >= IPV4_HEADER_BYTES) return this.#push4(region, at, length);
-    if (version === 6 && length >= IPV6_HEADER_BYTES) return this.#push6(region, at, length);
-    this.counters.fail('not an IP packet');
+    const ipv6 = version === 6 && length >= IPV6_HEADER_BYTES;
+    if (ipv6 && this.#fd6 >= 0) return this.#push6(region, at, length);
+    this.counters.fail(ipv6 ? 'no IPv6 in this kernel' : 'not an IP packet');
     return true;
   }
 
@@ -170,7 +171,7 @@ export function openRawIpSink(options: RawIpOptions): Sink {
   }
 }
 
-/** -1 where the kernel has no IPv6: its packets then fail with EBADF, counted, and IPv4 goes on. */
+/** -1 where the kernel has no IPv6: its packets then fail, counted, and IPv4 goes on. */
 function openIpv6(): number {
   let fd: number;
   try {

@@ -1,9 +1,10 @@
 /**
- * IP packets through the npm package `raw-socket` (optional dependency): the portable raw socket, with headers included.
+ * IP packets through the npm package `raw-socket` (optional dependency): the portable raw socket, with headers
+ * included.
  *
  * The package queues without bound and sends from the event loop. This sink calls the package's own synchronous
- * `SocketWrap.send` instead, from a queue of ours with a bound, so that an engine's loop stays one loop. Its binding runs
- * on the main thread only (it registers itself once per process and polls the main thread's event loop).
+ * `SocketWrap.send` instead, from a queue of ours with a bound, so that an engine's loop stays one loop. Its binding
+ * runs on the main thread only (it registers itself once per process and polls the main thread's event loop).
  */
 import { createRequire } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
@@ -52,7 +53,8 @@ function load(): RawSocketModule {
   } catch (cause) {
     throw new OperatorError(
       'UNSUPPORTED',
-      'the package raw-socket is not built: apt-get install g++ make && npm rebuild raw-socket, or use --backend raw_ip',
+      'the package raw-socket is not built: ' +
+        'apt-get install g++ make && npm rebuild raw-socket, or use --backend raw_ip',
       { cause },
     );
   }

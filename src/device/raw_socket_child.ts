@@ -61,9 +61,13 @@ function serve(sink: Sink): void {
 try {
   const sink = openRawSocketSink();
   say(NOTHING);
-  serve(sink);
+  try {
+    serve(sink);
+  } finally {
+    // Its sockets are all that keeps this process.
+    sink.close();
+  }
 } catch (error) {
   const code = error instanceof OperatorError ? error.code : 'SYSTEM';
   say({ ...NOTHING, error: { code, message: (error as Error).message } });
 }
-process.exit(0);

@@ -3,6 +3,7 @@
  * thread, which /sys does only where somebody has mounted it anew (`unshare -n` does not).
  */
 import fs from 'node:fs';
+import os from 'node:os';
 import { OperatorError } from '../base/errors.ts';
 import { describeErrno, Errno } from './errno.ts';
 import {
@@ -57,6 +58,7 @@ export interface Offloads {
 /** Facts of one interface, or null where there is none of that name. */
 export function interfaceFacts(name: string): InterfaceFacts | null {
   if (name.length === 0 || name.length > INTERFACE_NAME_MAX) return null;
+  if (process.platform !== 'linux') return portableFacts(name);
   return withControlSocket((fd) => {
     const ask = (request: number): DataView | null => {
       const argument = interfaceRequest(name);
@@ -85,6 +87,22 @@ export function interfaceFacts(name: string): InterfaceFacts | null {
   });
 }
 
+/** What Node knows of an interface: enough for libpcap, which finds out the rest when it opens it. */
+function portableFacts(name: string): InterfaceFacts | null {
+  const first = os.networkInterfaces()[name]?.[0];
+  if (first === undefined) return null;
+  return {
+    name,
+    ifindex: 0,
+    up: true,
+    carrier: true,
+    loopback: first.internal,
+    mtu: 1500,
+    hardwareType: 1,
+    mac: Uint8Array.from(first.mac.split(':'), (part) => Number.parseInt(part, 16)),
+  };
+}
+
 /** Sets an interface up. Returns 0, or the errno (EPERM without CAP_NET_ADMIN). */
 export function bringInterfaceUp(name: string): number {
   return withControlSocket((fd) => {
@@ -100,6 +118,7 @@ export function bringInterfaceUp(name: string): number {
 
 /** Asks the driver through SIOCETHTOOL. */
 export function interfaceOffloads(name: string): Offloads {
+  if (process.platform !== 'linux') return { tso: null, gso: null, gro: null, txChecksum: null };
   return withControlSocket((fd) => {
     const ask = (command: number): boolean | null => {
       const value = new Uint8Array(EthtoolValue.SIZE);

@@ -1,8 +1,9 @@
 /**
  * Struct layouts and constants of the kernel's user-space interface, each with the header it comes from.
  *
- * Every layout holds on x86-64 and arm64: both are little-endian LP64. Offsets and SIZE are in bytes. Fields are in host
- * order unless the comment says network order. `test/sys/layout.test.ts` writes them through the kernel and reads them back.
+ * Every layout holds on x86-64 and arm64: both are little-endian LP64. Offsets and SIZE are in bytes. Fields are in
+ * host order unless the comment says network order. `test/sys/layout.test.ts` writes them through the kernel and
+ * reads them back.
  */
 
 /** True on every platform whose layouts these are. */

@@ -5,6 +5,7 @@
  * addresses are below 2^47) or as typed arrays, whose storage koffi hands over without a copy.
  */
 import koffi from 'koffi';
+import { OperatorError } from '../base/errors.ts';
 
 const libc = koffi.load(process.platform === 'darwin' ? '/usr/lib/libSystem.B.dylib' : 'libc.so.6');
 
@@ -13,9 +14,21 @@ export type ForeignArgument = number | bigint | string | ArrayBufferView | null;
 /** A foreign function; 64-bit integer results above 2^53 come as bigint, which no call of ours returns. */
 export type ForeignFunction<Result = number> = (...args: ForeignArgument[]) => Result;
 
-/** Declares one libc function from its C prototype. Called at module load only. */
+/**
+ * Declares one libc function from its C prototype. Called at module load only. Where a platform other than Linux does
+ * not have the function, calling it throws UNSUPPORTED.
+ */
 export function declare<Result = number>(prototype: string): ForeignFunction<Result> {
-  return libc.func(prototype) as unknown as ForeignFunction<Result>;
+  try {
+    return libc.func(prototype) as unknown as ForeignFunction<Result>;
+  } catch (cause) {
+    if (process.platform === 'linux') throw cause;
+    return () => {
+      throw new OperatorError('UNSUPPORTED', `${process.platform} has no ${prototype}: use --backend libpcap`, {
+        cause,
+      });
+    };
+  }
 }
 
 /** errno of this thread's last failed call through koffi. Read it at once after the call. */
@@ -29,8 +42,9 @@ export function viewOf(address: number, byteLength: number): ArrayBuffer {
 }
 
 /**
- * Address of a typed array's first byte, for structs that hold pointers. Preconditions: the array's bytes lie outside the
- * V8 heap (64 bytes or more, or an ArrayBuffer of its own), and the caller keeps it referenced while the kernel reads it.
+ * Address of a typed array's first byte, for structs that hold pointers. Preconditions: the array's bytes lie outside
+ * the V8 heap (64 bytes or more, or an ArrayBuffer of its own), and the caller keeps it referenced while the kernel
+ * reads it.
  */
 export function dataAddress(array: ArrayBufferView): number {
   return Number(koffi.address(array));

@@ -165,8 +165,17 @@ const ENDINGS = [
   ' 1 = 1',
   ':0:0:0:0:1',
 ];
-const KEYWORD =
-  /^(src|dst|host|net|port|portrange|mask|gateway|proto|protochain|and|or|not|ether|link|tr|fddi|wlan|arp|rarp|ip|ip6|ppp|slip|tcp|udp|icmp|icmp6|sctp|igmp|igrp|pim|vrrp|carp|ah|esp|aarp|atalk|iso|is-is|isis|stp|ipx|netbeui|decnet|lat|moprc|mopdl|broadcast|multicast|less|greater|len|byte|inbound|outbound|vlan|mpls|pppoed|pppoes|geneve|type|subtype|direction|dir|addr1|addr2|addr3|addr4|ra|ta|on|ifname|rnr|rulenum|srnr|subrulenum|rset|ruleset|reason|action|vpi|vci|lane|llc|metac|bcc|oam|sio|opc|dpc|sls|ifindex|clns|esis|csnp|psnp|es-is)$/;
+/** Words that are no names of hosts (scanner.l). */
+const KEYWORDS = new Set(
+  (
+    'src dst host net port portrange mask gateway proto protochain and or not ether link tr fddi wlan arp rarp ' +
+    'ip ip6 ppp slip tcp udp icmp icmp6 sctp igmp igrp pim vrrp carp ah esp aarp atalk iso is-is isis stp ipx ' +
+    'netbeui decnet lat moprc mopdl broadcast multicast less greater len byte inbound outbound vlan mpls pppoed ' +
+    'pppoes geneve type subtype direction dir addr1 addr2 addr3 addr4 ra ta on ifname rnr rulenum srnr ' +
+    'subrulenum rset ruleset reason action vpi vci lane llc metac bcc oam sio opc dpc sls ifindex clns esis ' +
+    'csnp psnp es-is'
+  ).split(' '),
+);
 
 /** Where a syntax error lies: ` at "prot" (character 5)`. libpcap itself does not tell. */
 function errorPlace(expression: string, linktype: number): string {
@@ -182,7 +191,7 @@ function errorPlace(expression: string, linktype: number): string {
 
 /** Names of hosts become addresses, so that probing asks no name server. */
 function probeWord(word: string): string {
-  return /^[A-Za-z_]/.test(word) && !KEYWORD.test(word) ? '1.1.1.1' : word;
+  return /^[A-Za-z_]/.test(word) && !KEYWORDS.has(word) ? '1.1.1.1' : word;
 }
 
 function isBeginning(text: string, linktype: number): boolean {
@@ -195,7 +204,9 @@ function isBeginning(text: string, linktype: number): boolean {
   return false;
 }
 
-/** libpcap's own interpreter: the reference that `wire/bpf.ts` is tested against. Returns whether the filter accepts. */
+/**
+ * libpcap's own interpreter: the reference that `wire/bpf.ts` is tested against. Returns whether the filter accepts.
+ */
 export function offlineFilter(program: FilterProgram, frame: Uint8Array, wireLength: number): boolean {
   const instructions = new Uint8Array(new ArrayBuffer(program.byteLength));
   instructions.set(program);

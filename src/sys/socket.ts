@@ -32,7 +32,7 @@ const pollCall = declare('int poll(uint8_t *fds, unsigned long count, int timeou
 const recvCall = declare('intptr_t recv(int fd, uint8_t *buffer, size_t length, int flags)');
 const sendCall = declare('intptr_t send(int fd, const uint8_t *buffer, size_t length, int flags)');
 const sendtoCall = declare(
-  'intptr_t sendto(int fd, const uint8_t *buffer, size_t length, int flags, const uint8_t *address, uint32_t addressLength)',
+  'intptr_t sendto(int fd, const uint8_t *buffer, size_t length, int flags, const uint8_t *address, uint32_t size)',
 );
 const socketpairCall = declare('int socketpair(int domain, int type, int protocol, int *fds)');
 const usleepCall = declare('int usleep(uint32_t microseconds)');

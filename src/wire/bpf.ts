@@ -40,8 +40,8 @@ const KNOWN = new Set([
 ]);
 
 /**
- * Checks and unpacks a program of struct sock_filter in little-endian order. Returns what is wrong with it as text, which
- * no program from libpcap's compiler gives.
+ * Checks and unpacks a program of struct sock_filter in little-endian order. Returns what is wrong with it as text,
+ * which no program from libpcap's compiler gives.
  */
 export function loadBpf(program: Uint8Array): BpfProgram | string {
   const length = program.byteLength / INSTRUCTION_BYTES;
@@ -84,8 +84,8 @@ function checkInstruction(program: BpfProgram, pc: number, code: number): string
 }
 
 /**
- * Runs the program over the frame at [at, at + caplen) that had `len` bytes on the wire. Returns the bytes to keep: 0 is
- * "not accepted".
+ * Runs the program over the frame at [at, at + caplen) that had `len` bytes on the wire. Returns the bytes to keep: 0
+ * is "not accepted".
  */
 export function runBpf(program: BpfProgram, view: DataView, at: number, caplen: number, len: number): number {
   const { code, jumpTrue, jumpFalse, k, scratch, length } = program;
