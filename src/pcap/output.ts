@@ -7,12 +7,9 @@ import { OperatorError } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
 import { groupDigits } from '../base/units.ts';
 import { describeErrno, Errno } from '../sys/errno.ts';
-import { copyBytes, isTransient, openFile, positionOf, truncateTo, waitWritable, writeFrom } from '../sys/file.ts';
+import { isTransient, openFile, positionOf, truncateTo, waitWritable, writeFrom } from '../sys/file.ts';
 import { anonymousRegion } from '../sys/memory.ts';
 import { refuseWhileRead } from './open_files.ts';
-
-/** Frames shorter than this are copied word by word, longer ones by memcpy, whose call costs about as much. */
-const WORD_COPY_BYTES_MAX = 192;
 
 /** How the records of a format are told apart when a write has failed. */
 export interface RecordShape {
@@ -69,20 +66,6 @@ export class CaptureOutput {
     const at = this.used;
     this.used += bytes;
     return at;
-  }
-
-  /** Copies frame bytes into the block. */
-  copy(region: Region, from: number, to: number, bytes: number): void {
-    if (bytes > WORD_COPY_BYTES_MAX && region.address !== 0) {
-      copyBytes(this.block.address + to, region.address + from, bytes);
-      return;
-    }
-    const source = region.view;
-    const target = this.view;
-    const words = bytes - (bytes & 3);
-    let i = 0;
-    for (; i < words; i += 4) target.setUint32(to + i, source.getUint32(from + i));
-    for (; i < bytes; i++) target.setUint8(to + i, source.getUint8(from + i));
   }
 
   /** Writes the block out. Throws the fault that ends writing. */

@@ -4,6 +4,7 @@ import { assert } from '../base/assert.ts';
 import type { FrameBatch } from '../base/batch.ts';
 import { OperatorError } from '../base/errors.ts';
 import { FRAME_BYTES_MAX, type Region } from '../base/region.ts';
+import { copyFrame } from './copy.ts';
 import { CaptureOutput } from './output.ts';
 import { PCAP_FILE_HEADER_BYTES, PCAP_MAGIC_NS, PCAP_MAGIC_US, PCAP_RECORD_HEADER_BYTES } from './pcap_format.ts';
 import type { CaptureWriter, CaptureWriterOptions } from './writer.ts';
@@ -73,7 +74,7 @@ export class PcapWriter implements CaptureWriter {
     view.setUint32(to + 4, this.#isNano ? nsec : Math.floor(nsec / 1000), HOST_IS_LITTLE);
     view.setUint32(to + 8, caplen, HOST_IS_LITTLE);
     view.setUint32(to + 12, len, HOST_IS_LITTLE);
-    output.copy(region, at, to + PCAP_RECORD_HEADER_BYTES, caplen);
+    copyFrame(region, at, output.block, to + PCAP_RECORD_HEADER_BYTES, caplen);
     this.#packets++;
   }
 

@@ -5,6 +5,7 @@ import type { FrameBatch } from '../base/batch.ts';
 import { OperatorError } from '../base/errors.ts';
 import { FRAME_BYTES_MAX, type Region } from '../base/region.ts';
 import { NS_PER_SECOND } from '../base/units.ts';
+import { copyFrame } from './copy.ts';
 import { CaptureOutput, type RecordShape } from './output.ts';
 import { HOST_IS_LITTLE } from './pcap_writer.ts';
 import {
@@ -35,6 +36,11 @@ export class PcapngWriter implements PcapngCaptureWriter {
   #packets = 0;
   #stampHigh = 0;
   #stampLow = 0;
+  /** Whole units of second `#baseSec`. */
+  #baseSec = -1;
+  #baseUnits = 0;
+  #baseHigh = 0;
+  #baseLow = 0;
 
   constructor(target: string | number, blockBytes: number, options: CaptureWriterOptions) {
     this.#output = new CaptureOutput(target, blockBytes, BLOCKS);
@@ -156,7 +162,7 @@ export class PcapngWriter implements PcapngCaptureWriter {
     view.setUint32(at, type, HOST_IS_LITTLE);
     view.setUint32(at + 4, total, HOST_IS_LITTLE);
     view.setUint32(at + total - 4, total, HOST_IS_LITTLE);
-    if (options.length > 0) output.block.bytes.set(options, at + 8 + bodyBytes);
+    if (options !== NO_OPTIONS) output.block.bytes.set(options, at + 8 + bodyBytes);
     return at;
   }
 
@@ -184,20 +190,29 @@ export class PcapngWriter implements PcapngCaptureWriter {
     const frame = at + PACKET_BLOCK_HEADER_BYTES;
     // the padding is zeroed first, where the last word of the frame will be
     if (padded !== caplen) view.setUint32(frame + padded - 4, 0);
-    this.#output.copy(region, from, frame, caplen);
+    copyFrame(region, from, this.#output.block, frame, caplen);
     this.#packets++;
   }
 
-  /** 64-bit count of units, exact: seconds are split so that no product passes 2^53. */
+  /**
+   * 64-bit count of units, exact: seconds are split so that no product passes 2^53. The share of the seconds is kept,
+   * since most packets follow one of the same second.
+   */
   #stamp(interfaceIndex: number, sec: number, nsec: number): void {
     const units = this.#units[interfaceIndex]!;
-    // stamps before 1970 cannot be written
-    const seconds = Math.max(sec, 0);
-    const fraction = units === NS_PER_SECOND ? nsec : Math.floor(nsec / 1000);
-    const upper = Math.floor(seconds / TWO_16);
-    const high = upper * units;
-    const low = (high % TWO_16) * TWO_16 + (seconds - upper * TWO_16) * units + fraction;
-    this.#stampHigh = Math.floor(high / TWO_16) + Math.floor(low / TWO_32);
-    this.#stampLow = low % TWO_32;
+    if (sec !== this.#baseSec || units !== this.#baseUnits) {
+      // stamps before 1970 cannot be written
+      const seconds = Math.max(sec, 0);
+      const upper = Math.floor(seconds / TWO_16);
+      const high = upper * units;
+      const low = (high & 0xffff) * TWO_16 + (seconds - upper * TWO_16) * units;
+      this.#baseHigh = Math.floor(high / TWO_16) + Math.floor(low / TWO_32);
+      this.#baseLow = low >>> 0;
+      this.#baseSec = sec;
+      this.#baseUnits = units;
+    }
+    const sum = this.#baseLow + (units === NS_PER_SECOND ? nsec : Math.floor(nsec / 1000));
+    this.#stampHigh = sum < TWO_32 ? this.#baseHigh : this.#baseHigh + 1;
+    this.#stampLow = sum >>> 0;
   }
 }

@@ -281,6 +281,30 @@ t.test('a wait for a stream can be given up', async (t) => {
   t.ok(read.packets.length > 3);
 });
 
+const mountable = process.getuid?.() === 0 && spawnSync('unshare', ['-m', 'true']).status === 0;
+t.test(
+  'a missing library is named with its package',
+  { skip: mountable ? false : 'needs root (mounts)' },
+  async (t) => {
+    const known = String(spawnSync('ldconfig', ['-p']).stdout);
+    const inputs = { 'libz.so.1': ['1f8b0800', 'zlib1g'], 'libzstd.so.1': ['28b52ffd', 'libzstd1'] } as const;
+    for (const [library, [magic, debianPackage]] of Object.entries(inputs)) {
+      const at = known.match(new RegExp(`${library.replaceAll('.', '\\.')} .*=> (\\S+)`))?.[1];
+      if (at === undefined) continue;
+      const script = `
+      import { openCapture } from ${JSON.stringify(new URL('../../src/pcap/index.js', import.meta.url).href)};
+      try { openCapture(process.argv[1]); } catch (error) { console.log(error.code, error.message); }`;
+      const input = file('library', Buffer.from(magic, 'hex'));
+      // hidden from one child process only
+      const hide = 'mount --bind /dev/null "$(readlink -f "$0")" && exec "$1" --input-type=module -e "$2" "$3"';
+      const child = spawnSync('unshare', ['-m', 'sh', '-c', hide, at, process.execPath, script, input]);
+      const kind = library === 'libz.so.1' ? 'gzip' : 'zstd';
+      const sentence = `UNSUPPORTED a ${kind} file needs ${library}, which is not installed: apt-get install ${debianPackage}\n`;
+      t.equal(String(child.stdout), sentence, String(child.stderr));
+    }
+  },
+);
+
 t.test('agrees with pcap-parser', async (t) => {
   const require = createRequire(import.meta.url);
   const { parse } = require('pcap-parser') as { parse(path: string): NodeJS.EventEmitter };
