@@ -1,4 +1,5 @@
 /** What an interface is, as far as sending on it goes: which frames it wants, how long they may be, its addresses. */
+import os from 'node:os';
 import { OperatorError } from '../base/errors.ts';
 import { type InterfaceCounters, type InterfaceFacts, interfaceCounters, interfaceFacts } from '../sys/interface.ts';
 
@@ -52,7 +53,8 @@ export function linktypeOfHardware(hardwareType: number): number {
 
 /** The interfaces that the kernel counts for, sorted. */
 export function interfaceNames(): string[] {
-  return [...interfaceCounters().keys()].sort();
+  const names = process.platform === 'linux' ? interfaceCounters().keys() : Object.keys(os.networkInterfaces());
+  return [...names].sort();
 }
 
 /** `there are: eth0, lo`, for the sentence about a name that does not exist. */

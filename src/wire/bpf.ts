@@ -28,8 +28,9 @@ export interface BpfProgram {
   readonly jumpTrue: Uint8Array;
   readonly jumpFalse: Uint8Array;
   readonly k: Uint32Array;
-  /** The scratch cells M[]; undefined values are zeros. */
+  /** The scratch cells M[], zeros at the start of a run. */
   readonly scratch: Uint32Array;
+  readonly usesScratch: boolean;
 }
 
 /** Codes that `runBpf` knows. */
@@ -48,13 +49,14 @@ export function loadBpf(program: Uint8Array): BpfProgram | string {
   if (!Number.isInteger(length) || length === 0) return 'the program is no whole number of instructions';
   if (length > BPF_INSTRUCTIONS_MAX) return `the program has more than ${BPF_INSTRUCTIONS_MAX} instructions`;
   const view = new DataView(program.buffer, program.byteOffset, program.byteLength);
-  const loaded: BpfProgram = {
+  const loaded = {
     length,
     code: new Uint8Array(length),
     jumpTrue: new Uint8Array(length),
     jumpFalse: new Uint8Array(length),
     k: new Uint32Array(length),
     scratch: new Uint32Array(SCRATCH_CELLS),
+    usesScratch: false,
   };
   for (let pc = 0; pc < length; pc++) {
     const code = view.getUint16(pc * INSTRUCTION_BYTES, true);
@@ -62,6 +64,7 @@ export function loadBpf(program: Uint8Array): BpfProgram | string {
     loaded.jumpTrue[pc] = view.getUint8(pc * INSTRUCTION_BYTES + 2);
     loaded.jumpFalse[pc] = view.getUint8(pc * INSTRUCTION_BYTES + 3);
     loaded.k[pc] = view.getUint32(pc * INSTRUCTION_BYTES + 4, true);
+    loaded.usesScratch ||= (code & 0x07) === ST || (code & 0x07) === STX;
     const fault = checkInstruction(loaded, pc, code);
     if (fault !== '') return `instruction ${pc}: ${fault}`;
   }
@@ -91,7 +94,7 @@ export function runBpf(program: BpfProgram, view: DataView, at: number, caplen: 
   const { code, jumpTrue, jumpFalse, k, scratch, length } = program;
   let a = 0;
   let x = 0;
-  scratch.fill(0);
+  if (program.usesScratch) scratch.fill(0);
   for (let pc = 0; pc < length; pc++) {
     const value = k[pc]!;
     const op = code[pc]!;
