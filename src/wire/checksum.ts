@@ -25,7 +25,8 @@ function swap16(value: number): number {
 export function checksumAdd(view: DataView, at: number, end: number, sum = 0): number {
   // Words are read in little-endian order (no byte swap on x86 and arm) and the folded sum is swapped once: RFC 1071
   // section 2(B). Low and high halves have accumulators of their own, which 2^16 words cannot overflow.
-  // 9 GB/s; measured and not kept: one sum of doubles (10 % faster, wants a division), Int32Array (40 %, wants alignment).
+  // Measured at 9 GB/s. Not kept: one sum of doubles (10 % faster, wants a division), Int32Array (30 % faster, wants
+  // aligned frames).
   let low = 0;
   let high = 0;
   let i = at;

@@ -53,7 +53,8 @@ export const Next = {
  * `status` other than Ok: the layers found before the fault are still true.
  *
  * `ip >= 0` promises that the fixed IP header (20 or 40 bytes) lies whole in the frame; `l4 >= 0` that the fixed
- * transport header does (TCP 20, UDP 8, SCTP 12, ICMP 4, ICMPv6 4, others 0 bytes), even where `status` reports cut options.
+ * transport header does (TCP 20, UDP 8, SCTP 12, ICMP and ICMPv6 4, others 0 bytes), even where `status` reports cut
+ * options.
  */
 export class Layers {
   /** Verdict on everything down to the outermost transport header. */

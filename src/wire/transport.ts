@@ -59,7 +59,7 @@ function coverLong(view: DataView, sumAt: number, protocol: number, before: numb
   );
 }
 
-/** Offset of the address that the pseudo-header takes as destination: the final one where the packet is source-routed. */
+/** Offset of the address that the pseudo-header takes as destination: the final one of a source-routed packet. */
 export function coveredDstAt(view: DataView, layers: Layers): number {
   const ip = layers.ip;
   if (layers.ipVersion === 6) {

@@ -9,7 +9,7 @@ export const VXLAN_PORT = 4789;
 export const VXLAN_PORT_LINUX = 8472;
 const FLAG_VNI = 0x08;
 
-/** After `Wire.Ok` no vxlan* accessor reads outside [vxlan, end). Without the I flag it is something else: Unsupported. */
+/** After `Wire.Ok` no vxlan* accessor reads outside [vxlan, end). Without the I flag it is no VXLAN: Unsupported. */
 export function checkVxlan(view: DataView, vxlan: number, end: number): WireStatus {
   if (end - vxlan < VXLAN_HEADER_LEN) return Wire.Truncated;
   return (view.getUint8(vxlan + FLAGS) & FLAG_VNI) === 0 ? Wire.Unsupported : Wire.Ok;

@@ -118,7 +118,8 @@ t.test('counts as a map would, through growth', async (t) => {
     const n = rng.below(20_000);
     setFlow(view, n);
     if (rng.below(2) === 0) reverse(view);
-    const key = `${which} ${Buffer.from(view.buffer, view.byteOffset + layers.ip, layers.l4 + 4 - layers.ip).toString('hex')}`;
+    const head = Buffer.from(view.buffer, view.byteOffset + layers.ip, layers.l4 + 4 - layers.ip);
+    const key = `${which} ${head.toString('hex')}`;
     if (rng.below(100) === 0) seconds += rng.below(60);
     const last = seen.get(key);
     seen.set(key, seconds);
