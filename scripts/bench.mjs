@@ -18,7 +18,7 @@ function benchmarks() {
       .filter(([name]) => !isImported(name))
       .map(([name, text]) => {
         const words = (/\/\*\*([\s\S]*?)\*\//.exec(text)?.[1] ?? '').replace(/\n \* ?/g, ' ').trim();
-        return [name.replace(/\.ts$/, ''), words.replace(/([.:]) .*$/, '$1')];
+        return [name.replace(/\.ts$/, ''), words.replace(/\. .*$/, '.')];
       }),
   );
 }
