@@ -4,10 +4,10 @@
  * measured 25 ns up to 2^16 flows, behind that the cache misses of one random access (160 ns at a million flows).
  *
  * Open addressing with linear probing in one typed array, 16 bytes a slot: 64 bits of hash over the whole key, the
- * ports themselves, the time last seen. That any two of a million flows are taken for one has a chance below 3 in 10^8. The
- * table doubles when three quarters are taken, which stops the caller for about 20 ns a flow: give `slots` where the
- * number of packets is known. It never grows above `slotsMax` (default 2^22 slots: 64 MiB, 3.1 million flows); packets
- * of flows that find no slot then are counted in `untrackedPackets`.
+ * ports themselves, the time last seen. That any two of a million flows are taken for one has a chance below 3 in
+ * 10^8. The table doubles when three quarters are taken, which stops the caller for about 20 ns a flow: give `slots`
+ * where the number of packets is known. It never grows above `slotsMax` (default 2^22 slots: 64 MiB, 3.1 million
+ * flows); packets of flows that find no slot then are counted in `untrackedPackets`.
  */
 import { assert } from '../base/assert.ts';
 import { icmpCode, icmpType } from '../wire/icmp.ts';

@@ -40,9 +40,10 @@ export function verifyTransportChecksum(view: DataView, layers: Layers): Checksu
   const l4 = layers.l4;
   const protocol = layers.l4Protocol;
   if (layers.ip < 0 || !isSummed(protocol, layers.ipVersion)) return Checksum.Absent;
-  // The zero of UDP is legible in first fragments and cut packets too. Over IPv6 it is a fault (RFC 8200 section 8.1).
+  // The zero of UDP is legible in first fragments and cut packets too. Over IPv6 it is a fault (RFC 8200 section 8.1)
+  // but for tunnels (RFC 6935 section 5).
   if (l4 >= 0 && protocol === IpProtocol.Udp && udpChecksum(view, l4) === 0) {
-    return layers.ipVersion === 4 ? Checksum.Absent : Checksum.False;
+    return layers.ipVersion === 4 || layers.tunnel >= 0 ? Checksum.Absent : Checksum.False;
   }
   if (!isWhole(layers)) return Checksum.Unknown;
   if (protocol === IpProtocol.Sctp) {

@@ -61,6 +61,10 @@ t.test('verdicts', async (t) => {
   const zero = (version: number): Bytes => udp(version, DATA).map((byte, i) => (i === 6 || i === 7 ? 0 : byte));
   t.same(verdict(ethernet(0x0800, ipv4(17, zero(4)))), [Checksum.True, Checksum.Absent], 'UDP without checksum');
   t.same(verdict(ethernet(0x86dd, ipv6(17, zero(6)))), [Checksum.Absent, Checksum.False], 'which IPv6 does not allow');
+  const vxlan = udp(6, [...hex('08000000 00002a00'), ...TRUE['tcp']!], 4789).map((b, i) =>
+    i === 6 || i === 7 ? 0 : b,
+  );
+  t.same(verdict(ethernet(0x86dd, ipv6(17, vxlan))), [Checksum.Absent, Checksum.Absent], 'but to tunnels');
   t.same(verdict(ethernet(0x0806, DATA)), [Checksum.Absent, Checksum.Absent], 'no IP');
   t.same(verdict(TRUE['tcp']!, 56), [Checksum.True, Checksum.Unknown], 'cut');
   t.same(verdict(TRUE['tcp with IPv4 options']!, 36), [Checksum.Unknown, Checksum.Unknown], 'options cut');
