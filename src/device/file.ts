@@ -19,6 +19,8 @@ export interface FileSinkOptions {
   readonly linktype?: number;
   /** Digits of a second in stamps: 9 (default) or 6. */
   readonly timestampDigits?: 6 | 9;
+  /** Stands for the MTU of an interface; default 262,144, the most that a capture may hold. */
+  readonly frameBytesMax?: number;
 }
 
 /** Cause of frames that a broken file did not take. */
@@ -43,7 +45,7 @@ class FileSink implements Sink {
     this.#writer = openWriter(options.path, linktype, options.format, options.timestampDigits);
     this.limits = {
       linktype,
-      frameBytesMax: FRAME_BYTES_MAX,
+      frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,
       batchFramesMax: BATCH_FRAMES,
       retainsFrames: false,
     };

@@ -92,7 +92,7 @@ export class Engine {
   /** Sends it all; returns when done, stopped or broken. */
   run(): EngineResult {
     const loopCount = this.#parts.spec.loop.count;
-    let end: SendEnd = SendEnd.Sent;
+    let end: SendEnd = this.#awaitStart() ? SendEnd.Sent : SendEnd.Stopped;
     while (end === SendEnd.Sent && (loopCount === 0 || this.#loops < loopCount)) {
       if (this.#loops > 0) this.#schedule.delayNs(this.#parts.spec.loop.delayNs);
       this.#row[Cell.Loop] = this.#loops + 1;
@@ -106,11 +106,18 @@ export class Engine {
       end,
       fault: this.#fault,
       loops: this.#loops,
-      endNs: this.#pacer.nowNs(),
+      endNs: Math.max(0, this.#pacer.nowNs()),
       tally: this.#preparer.tally.map((packets) => packets * this.#passes),
       edits: this.#preparer.edits,
       files: this.#files,
     };
+  }
+
+  /** All workers begin at one moment, also where nothing is paced. False: stopped before it came. */
+  #awaitStart(): boolean {
+    if (!this.#pacer.approach(0)) return false;
+    this.#pacer.reach(0);
+    return true;
   }
 
   release(): void {

@@ -5,6 +5,10 @@ import { openSink } from '../device/open.ts';
 import type { Sink } from '../device/sink.ts';
 import type { OutputSpec, ReplaySpec } from './spec.ts';
 
+/** Ethernet's, and room for its header; a VLAN tag comes on top. */
+const MTU_DEFAULT = 1500;
+const LINK_HEADER_BYTES = 14;
+
 /** Opens every output for one worker. `fileLinktype`: LINKTYPE_ of captures that are written. Throws OperatorError. */
 export function openOutputs(spec: ReplaySpec, worker: number, fileLinktype: number): Sink[] {
   const outputs = spec.secondary === null ? [spec.primary] : [spec.primary, spec.secondary];
@@ -19,13 +23,21 @@ export function openOutputs(spec: ReplaySpec, worker: number, fileLinktype: numb
 }
 
 function openOutput(spec: ReplaySpec, output: OutputSpec, worker: number, fileLinktype: number): Sink {
-  const sink = openBare(output, worker, fileLinktype);
+  const sink = openBare(spec, output, worker, fileLinktype);
   if (spec.impair === null) return sink;
   return new FaultSink(sink, { dropPercent: spec.impair.lossPercent, seed: spec.impair.seed + worker });
 }
 
-function openBare(output: OutputSpec, worker: number, fileLinktype: number): Sink {
+function openBare(spec: ReplaySpec, output: OutputSpec, worker: number, fileLinktype: number): Sink {
   const { name, backend, qdiscBypass } = output;
-  if (output.kind === 'file' || backend === 'file') return openFileSink({ path: name, linktype: fileLinktype });
+  if (output.kind === 'file' || backend === 'file') {
+    return openFileSink({ path: name, linktype: fileLinktype, ...fileLimit(spec) });
+  }
   return openSink({ name, backend, qdiscBypass, worker });
+}
+
+/** A file takes any frame, unless the operator has said what to do with frames above `--mtu`. */
+function fileLimit(spec: ReplaySpec): { frameBytesMax?: number } {
+  if (spec.oversize === 'error') return {};
+  return { frameBytesMax: (spec.rewrite?.mtuBytes ?? MTU_DEFAULT) + LINK_HEADER_BYTES };
 }
