@@ -1,9 +1,10 @@
 /**
- * Raw send paths side by side: the sinks of this package and `tcpreplay --topspeed --preload-pcap`, alternating, over the
- * same veth pair in two namespaces of the script's own, the far side dropping everything at ingress. Prints medians, ratios
- * and reported/counted (1.0000 = every frame that was reported sent was counted by the far interface).
+ * Raw send paths side by side: the sinks of this package and `tcpreplay --topspeed --preload-pcap`, alternating, over
+ * the same veth pair in two namespaces of the script's own, the far side dropping everything at ingress. Prints
+ * medians, ratios and reported/counted (1.0000: every frame reported sent was counted by the far interface).
  *
- *   npm run build && sudo node dist/bench/sinks.js [--frames 400000] [--runs 5] [--sizes 64,512,1514] [--only name,name] [--queues 2]
+ *   npm run build && sudo node dist/bench/sinks.js [--frames 400000] [--runs 5] [--sizes 64,512,1514] [--queues 2]
+ *     [--batch 256] [--only name,name]
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -191,7 +192,8 @@ function makeLink(near: string, far: string, queues: number): void {
     for n in ${near} ${far}; do ip netns exec $n sysctl -qw net.ipv6.conf.all.disable_ipv6=1; done
     ip -n ${near} link set tsrb0 address 02:00:00:00:00:01 up
     ip -n ${far} link set tsrb1 address 02:00:00:00:00:02 up
-    ip netns exec ${far} nft 'add table netdev bench; add chain netdev bench drops { type filter hook ingress device tsrb1 priority 0; policy drop; }'`);
+    ip netns exec ${far} nft 'add table netdev bench
+      add chain netdev bench drops { type filter hook ingress device tsrb1 priority 0; policy drop; }'`);
 }
 
 function received(far: string): number {

@@ -7,8 +7,8 @@
  *
  * Completions are reaped when chunks or ring entries run short and after each wake-up, never waited for between
  * batches. A frame counts as sent when it completed. In copy mode the kernel sends inside the wake-up call; one that it
- * dropped there shows as EBUSY and is counted as failed. One batch costs one call (Linux >= 6.17; before that one per 32
- * frames in copy mode, which is the kernel's limit).
+ * dropped there shows as EBUSY and is counted as failed. One batch costs one call from Linux 6.17 on; before that, copy
+ * mode costs one per 32 frames, which is the kernel's limit.
  */
 import { assert } from '../base/assert.ts';
 import type { Region } from '../base/region.ts';

@@ -34,8 +34,8 @@ export interface AfXdpOptions {
   /** Frames on their way at most; a power of two, 64 to 32768. Default 2048. */
   readonly ringFrames?: number;
   /**
-   * Sends straight from this region, which every pushed frame must lie in: its memory is pinned, pages of a file mapping
-   * are copied first, `retainsFrames` is true, and frames are at most a page long. Default: frames are copied.
+   * Sends straight from this region, which every pushed frame must lie in: its memory is pinned, pages of a file
+   * mapping are copied first, `retainsFrames` is true, and frames are at most a page long. Default: frames are copied.
    */
   readonly umem?: Region;
 }
@@ -157,7 +157,8 @@ function explainRefusal(refusal: XdpRefusal, facts: LinkFacts, wanted: XdpSocket
     const kibibytes = Math.ceil(wanted.umemBytes / 1024);
     return new OperatorError(
       'RESOURCE',
-      `AF_XDP needs ${kibibytes} KiB of locked memory: ulimit -l ${kibibytes}, or ${permissionRemedy('CAP_IPC_LOCK', 'CAP_NET_RAW')}`,
+      `AF_XDP needs ${kibibytes} KiB of locked memory: ulimit -l ${kibibytes}, or ` +
+        permissionRemedy('CAP_IPC_LOCK', 'CAP_NET_RAW'),
       cause,
     );
   }
