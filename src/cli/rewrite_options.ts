@@ -64,7 +64,8 @@ const ADDRESS_ROWS: OptionGroup = {
       value: 'FROM:TO[,FROM:TO...]',
       parse: of(parsePortMap),
       timesMax: UNLIMITED,
-      help: 'Change TCP and UDP ports, source and destination; FROM is a port, a range a-b or a list a+b; the first match applies. Repeatable',
+      help: `Change TCP and UDP ports, source and destination; FROM is a port, a range a-b or a list a+b; the
+        first match applies. Repeatable`,
     },
     {
       name: 'seed',
@@ -79,7 +80,9 @@ const ADDRESS_ROWS: OptionGroup = {
       value: 'NET:NET[,NET:NET...]',
       parse: of(parseAddressMap),
       timesMax: 2,
-      help: 'Change addresses of the left network to the right one, keeping host bits; IPv6 as [net]:[net]. Given twice: the first for sources of client packets, the second for their destinations, swapped for server packets',
+      help: `Change addresses of the left network to the right one, keeping host bits; IPv6 as [net]:[net]. Given
+        twice: the first for sources of client packets, the second for their destinations, swapped for
+        server packets`,
     },
     {
       name: 'srcipmap',
@@ -131,7 +134,8 @@ const HEADER_ROWS: OptionGroup = {
       short: 'F',
       value: 'pad|trunc|del',
       parse: word(['pad', 'trunc', 'del']),
-      help: 'Packets that the capture has cut: pad with zeros to their length, cut their IP length too, or leave them out',
+      help: `Packets that the capture has cut: pad with zeros to their length, cut their IP length too, or leave
+        them out`,
     },
     {
       name: 'mtu',

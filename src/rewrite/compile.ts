@@ -1,9 +1,9 @@
 /**
  * HOT: a spec compiled into one straight pass over each packet. Every edit is applied once, in this order:
  *
- * FCS off; new framing; MAC addresses; VLAN tag; TOS, TTL, traffic class, flow label; ports; sequence numbers; fuzzing;
- * cut packets and MTU; addresses (and what ICMP errors quote); IP length; full checksums where asked for; MAC address of
- * IP multicast.
+ * FCS off; new framing; MAC addresses; VLAN tag; TOS, TTL, traffic class, flow label; ports; sequence numbers;
+ * fuzzing; cut packets and MTU; addresses (and what ICMP errors quote); IP length; full checksums where asked for; MAC
+ * address of IP multicast.
  *
  * Everything that can fail is decided before the first byte is written. Budget 60 ns beyond decoding.
  */
@@ -15,16 +15,16 @@ import { ipv6DstWord, isIpv6DstMulticast } from '../wire/ipv6.ts';
 import { LayerKind, Wire } from '../wire/layers.ts';
 import { isRawIp, Linktype } from '../wire/linktype.ts';
 import { ETHERTYPE_MIN, EtherType } from '../wire/protocol.ts';
+import { fixChecksums } from '../wire/verify.ts';
 import { Cause, RewriteCounters } from './causes.ts';
 import { EDITED_BYTES_MAX, Frame } from './frame.ts';
 import { Framer, framingOf } from './framing.ts';
 import { Fuzzer } from './fuzzer.ts';
 import { IpEditor } from './ip_editor.ts';
-import { LengthEditor } from './length_editor.ts';
+import { fillsFrame, LengthEditor } from './length_editor.ts';
 import { MacEditor } from './mac_editor.ts';
 import { type Direction, Edit, type EditStatus, type Rewriter } from './rewriter.ts';
 import { checkRewriteSpec, type RewriteSpec } from './spec.ts';
-import { fillsFrame, recomputeSums } from './sums.ts';
 import { VlanEditor } from './vlan_editor.ts';
 
 /** Compiles the rules. Throws `OperatorError('USAGE')` with the first clash between them. */
@@ -146,7 +146,7 @@ export class CompiledRewriter implements Rewriter {
   #fixSums(frame: Frame): void {
     if (frame.layers.ip < 0) return;
     if (this.#isReference && !fillsFrame(frame)) return;
-    recomputeSums(frame);
+    if (fixChecksums(frame.view, frame.layers) !== 0) frame.changed = true;
   }
 }
 

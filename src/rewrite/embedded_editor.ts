@@ -7,6 +7,7 @@ import { sumDelta32 } from '../wire/checksum.ts';
 import { icmpChecksumAt } from '../wire/icmp.ts';
 import { icmpv6ChecksumAt } from '../wire/icmpv6.ts';
 import {
+  IPV4_MIN_HEADER_LEN,
   ipv4Checksum,
   ipv4Dst,
   ipv4FragmentOffset,
@@ -55,8 +56,8 @@ export class EmbeddedEditor {
   /** Preconditions: `frame.layers.embedded >= 0`. */
   edit(frame: Frame): void {
     const { view, layers } = frame;
-    const isV4 = layers.ipVersion === 4;
-    if (isV4 && !this.#editsIpv4) return;
+    const isV4 = layers.l4Protocol === IpProtocol.Icmp;
+    if (isV4 !== (layers.ipVersion === 4) || (isV4 && !this.#editsIpv4)) return;
     const delta = isV4 ? this.#edit4(frame, layers.embedded) : this.#edit6(frame, layers.embedded);
     if (delta === 0) return;
     const at = isV4 ? icmpChecksumAt(layers.l4) : icmpv6ChecksumAt(layers.l4);
@@ -83,8 +84,9 @@ export class EmbeddedEditor {
       pseudo = sumDelta32(pseudo, destination, newDestination);
     }
     const delta = pseudo === 0 ? 0 : sumDelta32(pseudo, headerSum, ipv4Checksum(view, ip));
-    if (ipv4FragmentOffset(view, ip) !== 0) return delta;
-    const l4 = ip + ipv4HeaderLen(view, ip);
+    const headerLen = ipv4HeaderLen(view, ip);
+    if (ipv4FragmentOffset(view, ip) !== 0 || headerLen < IPV4_MIN_HEADER_LEN) return delta;
+    const l4 = ip + headerLen;
     return this.#editTransport(view, l4, layers.ipEnd, ipv4Protocol(view, ip), 4, pseudo, delta);
   }
 

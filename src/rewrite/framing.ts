@@ -9,6 +9,7 @@ import { ETHERNET_HEADER_LEN, setEthernetDst, setEthernetSrc, setEthernetType } 
 import { ieee80211DstAt, ieee80211SrcAt } from '../wire/ieee80211.ts';
 import { ipv4Dst, isIpv4Multicast } from '../wire/ipv4.ts';
 import { ipv6DstWord, isIpv6DstMulticast } from '../wire/ipv6.ts';
+import { Wire } from '../wire/layers.ts';
 import {
   HDLC_HEADER_LEN,
   NULL_HEADER_LEN,
@@ -198,7 +199,7 @@ export class Framer {
       this.#payloadOffset = this.#headerLen;
       return Cause.None;
     }
-    if (layers.l3 < 0) return layers.status === 0 ? Cause.LinktypeUnknown : Cause.Undecodable;
+    if (layers.l3 < 0) return layers.status === Wire.Unsupported ? Cause.LinktypeUnknown : Cause.Undecodable;
     switch (this.#spec.encapsulation) {
       case 'raw':
       case 'null':

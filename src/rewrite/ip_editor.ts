@@ -13,12 +13,9 @@ import {
 } from '../wire/arp.ts';
 import { sumDelta32 } from '../wire/checksum.ts';
 import {
-  IPV4_MIN_HEADER_LEN,
   ipv4Dst,
-  ipv4FinalDstAt,
-  ipv4HeaderLen,
+  ipv4DstAt,
   ipv4Src,
-  ipv4SrcAt,
   ipv4Tos,
   ipv4Ttl,
   rewriteIpv4Dst,
@@ -36,7 +33,6 @@ import {
   setIpv6HopLimit,
   setIpv6TrafficClass,
 } from '../wire/ipv6.ts';
-import { Fragment } from '../wire/layers.ts';
 import { IpProtocol } from '../wire/protocol.ts';
 import { seqAdd } from '../wire/seq.ts';
 import {
@@ -51,6 +47,7 @@ import {
   tcpSeq,
   tcpSrcPort,
 } from '../wire/tcp.ts';
+import { coveredDstAt } from '../wire/transport.ts';
 import { rewriteUdpDstPort, rewriteUdpSrcPort, udpDstPort, udpSrcPort } from '../wire/udp.ts';
 import { AddressEditor } from './address_editor.ts';
 import { EmbeddedEditor } from './embedded_editor.ts';
@@ -59,7 +56,7 @@ import { portTable } from './port_map.ts';
 import { tcpSequenceShift } from './prng.ts';
 import { shiftSackBlocks } from './sack.ts';
 import type { AddressMap, RewriteSpec, TtlRule } from './spec.ts';
-import { applySum, transportSumAt } from './transport_sum.ts';
+import { applyToTransport } from './transport_sum.ts';
 
 /** Address editors by direction: [client to server, server to client]. */
 export interface AddressEditors {
@@ -217,16 +214,12 @@ export class IpEditor {
     const newDestination = this.#addresses.destination[direction]!.map4(destination);
     if (newDestination !== destination) {
       rewriteIpv4Dst(view, ip, newDestination);
-      // With an unused source route the pseudo-header's destination is the route's last address.
-      const plain = ipv4HeaderLen(view, ip) === IPV4_MIN_HEADER_LEN;
-      if (plain || ipv4FinalDstAt(view, ip) === ipv4SrcAt(ip) + 4) {
-        delta = sumDelta32(delta, destination, newDestination);
-      }
+      if (coveredDstAt(view, layers) === ipv4DstAt(ip)) delta = sumDelta32(delta, destination, newDestination);
       frame.changed = true;
     }
     if (delta === 0) return;
     frame.changed = true;
-    this.#applyToTransport(frame, layers.l4, delta);
+    applyToTransport(view, layers, delta);
   }
 
   #addresses6(frame: Frame, ip: number): void {
@@ -235,16 +228,8 @@ export class IpEditor {
     const destination = this.#addresses.destination[direction]!.edit6(view, ipv6DstAt(ip));
     if (source === 0 && destination === 0) return;
     frame.changed = true;
-    // With segments left the pseudo-header's destination is the routing header's last address.
-    const delta = layers.ipv6Routing >= 0 ? source : source + destination;
-    if (delta !== 0) this.#applyToTransport(frame, layers.l4, delta);
-  }
-
-  #applyToTransport(frame: Frame, l4: number, delta: number): void {
-    const { view, layers } = frame;
-    if (l4 < 0 || layers.fragment === Fragment.Later) return;
-    const at = transportSumAt(l4, layers.l4Protocol, layers.ipVersion);
-    if (at >= 0 && at + 2 <= layers.ipEnd) applySum(view, at, layers.l4Protocol, delta);
+    const delta = coveredDstAt(view, layers) === ipv6DstAt(ip) ? source + destination : source;
+    if (delta !== 0) applyToTransport(view, layers, delta);
   }
 
   /** A request's sender is looked up among the destinations: the reference tool's rule. */

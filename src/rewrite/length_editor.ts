@@ -1,8 +1,11 @@
 /** HOT: edits of lengths: packets that the capture has cut, packets above an MTU, IP lengths that lie. */
+
+import { ETHERNET_HEADER_LEN, ethernetType, setEthernetType } from '../wire/ethernet.ts';
 import { ipv4HeaderLen, ipv4TotalLen, rewriteIpv4TotalLen } from '../wire/ipv4.ts';
 import { IPV6_HEADER_LEN, ipv6PayloadLen, setIpv6PayloadLen } from '../wire/ipv6.ts';
-import { Fragment, type Layers } from '../wire/layers.ts';
-import { IpProtocol } from '../wire/protocol.ts';
+import { Fragment, findLayer, LayerKind, type Layers } from '../wire/layers.ts';
+import { PPPOE_HEADER_LEN, setPppoeLength } from '../wire/pppoe.ts';
+import { ETHERTYPE_MIN, IpProtocol } from '../wire/protocol.ts';
 import { TCP_MIN_HEADER_LEN } from '../wire/tcp.ts';
 import { setUdpLength, UDP_HEADER_LEN, udpLength } from '../wire/udp.ts';
 import type { Frame } from './frame.ts';
@@ -99,6 +102,17 @@ export class LengthEditor {
     frame.recompute = true;
   }
 
+  /** PPPoE and 802.3 say how long their payload is, too. */
+  #fixLinkLengths(frame: Frame): void {
+    const { layers, view } = frame;
+    if (layers.ip < 0) return;
+    const pppoe = findLayer(layers, LayerKind.Pppoe);
+    const length = layers.ip + ipLength(view, layers) - frame.at;
+    if (pppoe >= 0) setPppoeLength(view, layers.at[pppoe]!, frame.at + length - layers.at[pppoe]! - PPPOE_HEADER_LEN);
+    if (layers.macs !== frame.at || layers.vlan >= 0 || ethernetType(view, frame.at) >= ETHERTYPE_MIN) return;
+    setEthernetType(view, frame.at, length - ETHERNET_HEADER_LEN);
+  }
+
   /** `--fixhdrlen`: the IP length becomes what the frame holds. */
   fixHeader(frame: Frame): void {
     const { layers, view } = frame;
@@ -121,6 +135,7 @@ export class LengthEditor {
     layers.ipCut = layers.ip + length > frame.end;
     layers.ipLengthZero = false;
     clipLayers(frame);
+    if (this.#fixesUdp) this.#fixLinkLengths(frame);
     const udp = layers.l4;
     if (!this.#fixesUdp || udp < 0 || layers.l4Protocol !== IpProtocol.Udp || layers.fragment !== Fragment.None) return;
     const room = layers.ip + length - udp;
@@ -132,4 +147,12 @@ export class LengthEditor {
 function ipLength(view: DataView, layers: Layers): number {
   if (layers.ipVersion === 4) return ipv4TotalLen(view, layers.ip);
   return IPV6_HEADER_LEN + ipv6PayloadLen(view, layers.ip);
+}
+
+/**
+ * Whether the IP header's length is exactly what the frame had on the wire: the reference tool computes sums of such
+ * packets only, and leaves padded ones alone.
+ */
+export function fillsFrame(frame: Frame): boolean {
+  return ipLength(frame.view, frame.layers) === frame.at + frame.len - frame.layers.ip;
 }

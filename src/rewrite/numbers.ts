@@ -18,8 +18,10 @@ export function parseNumber(option: string, text: string, least: number, most: n
 
 /** A seed: any 32-bit number, negative ones as their two's complement. Returns a u32. */
 export function parseSeed(option: string, text: string, least = -0x8000_0000): number {
-  const negative = text.trim().startsWith('-');
-  const magnitude = negative ? text.trim().slice(1) : text;
-  if (negative && least < 0) return -parseNumber(option, magnitude, 0, -least) >>> 0;
-  return parseNumber(option, text, Math.max(least, 0), 0xffff_ffff);
+  const magnitude = text.trim().replace(/^-/, '');
+  if (magnitude.length === text.trim().length) return parseNumber(option, text, Math.max(least, 0), 0xffff_ffff);
+  if (!/^[1-9]\d*$/.test(magnitude) || Number(magnitude) > -least) {
+    throw badValue(option, text, `a number from ${least} to ${0xffff_ffff}`);
+  }
+  return -Number(magnitude) >>> 0;
 }

@@ -176,6 +176,9 @@ export const EMPTY_REWRITE: RewriteSpec = Object.freeze({
 
 const hasMac = (pair: MacPair): boolean => pair.clientToServer !== null || pair.serverToClient !== null;
 
+/** Every IPv4 link must take so much (RFC 791): the longest header and 8 bytes. */
+const MTU_MIN = 68;
+
 /** Clashes between rules, one sentence each; [] when there is none. */
 export function checkRewriteSpec(spec: RewriteSpec): string[] {
   const clashes: string[] = [];
@@ -203,6 +206,9 @@ export function checkRewriteSpec(spec: RewriteSpec): string[] {
   }
   if (spec.vlan !== null && spec.encapsulation !== null && spec.encapsulation !== 'enet') {
     clashes.push(`--enet-vlan needs Ethernet frames, not --dlt=${spec.encapsulation}`);
+  }
+  if (spec.mtuTruncate && spec.mtuBytes < MTU_MIN) {
+    clashes.push(`--mtu-trunc needs an --mtu of at least ${MTU_MIN}, the least that IP has, not ${spec.mtuBytes}`);
   }
   return clashes;
 }

@@ -1,8 +1,10 @@
-/** HOT: the checksums that cover a pseudo-header, by protocol. */
+/** HOT: changes of a pseudo-header, or of the bytes behind it, told to the transport checksum that covers them. */
 import { checksumApply, checksumApplyUdp } from '../wire/checksum.ts';
 import { icmpv6ChecksumAt } from '../wire/icmpv6.ts';
+import type { Layers } from '../wire/layers.ts';
 import { IpProtocol } from '../wire/protocol.ts';
 import { tcpChecksumAt } from '../wire/tcp.ts';
+import { coveringChecksumAt } from '../wire/transport.ts';
 import { udpChecksumAt } from '../wire/udp.ts';
 
 /**
@@ -32,4 +34,10 @@ export function applySum(view: DataView, at: number, protocol: number, delta: nu
   const field = view.getUint16(at);
   const next = protocol === IpProtocol.Udp ? checksumApplyUdp(field, delta) : checksumApply(field, delta);
   view.setUint16(at, next);
+}
+
+/** As `applySum` for the checksum that covers the addresses of the outermost IP packet, where there is one. */
+export function applyToTransport(view: DataView, layers: Layers, delta: number): void {
+  const at = coveringChecksumAt(view, layers);
+  if (at >= 0) applySum(view, at, layers.l4Protocol, delta);
 }
