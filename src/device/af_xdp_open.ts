@@ -108,7 +108,7 @@ function usableInterface(name: string, queue: number): LinkFacts {
     throw new OperatorError(
       'INTERFACE',
       `${name} has ${queues} transmit queue${queues === 1 ? '' : 's'}, queue ${queue} is not there: ` +
-        `ethtool -L ${name} combined ${queue + 1}, or fewer workers`,
+        `ethtool -L ${name} combined ${queue + 1} (veth: tx ${queue + 1}), or a lower queue`,
     );
   }
   return facts;
@@ -165,7 +165,8 @@ function explainRefusal(refusal: XdpRefusal, facts: LinkFacts, wanted: XdpSocket
   if (refusal.step === 'bind' && refusal.errno === Errno.EBUSY) {
     return new OperatorError(
       'RESOURCE',
-      `queue ${wanted.queue} of ${facts.name} already has an AF_XDP socket: end its owner, or use fewer workers`,
+      `queue ${wanted.queue} of ${facts.name} already has an AF_XDP socket: end its owner, or use no more workers than ` +
+        `the interface has transmit queues (ethtool -l ${facts.name})`,
       cause,
     );
   }
