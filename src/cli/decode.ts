@@ -19,8 +19,9 @@ export interface Decoder {
 }
 
 const PATH_ALWAYS = ['/usr/sbin', '/usr/bin', '/sbin', '/bin'];
-/** The shell opens the FIFO before tcpdump gives its rights up. */
-const SCRIPT = 'tcpdump=$1; fifo=$2; shift 2; exec "$tcpdump" -n -l -r - "$@" < "$fifo"';
+/** The shell opens the FIFO before tcpdump gives its rights up, and says so. */
+const OPENED = 'fifo opened';
+const SCRIPT = `tcpdump=$1; shift; exec < "$1"; shift; echo '${OPENED}' >&2; exec "$tcpdump" -n -l -r - "$@"`;
 
 /** `decodeArgs`: the text of `--decode`, or ''. Throws UNSUPPORTED where there is no tcpdump. */
 export function startDecoder(decodeArgs: string): Decoder {
@@ -33,7 +34,9 @@ export function startDecoder(decodeArgs: string): Decoder {
   const child = spawn('sh', ['-c', SCRIPT, 'sh', tcpdump, path, ...args], {
     stdio: ['ignore', 'inherit', 'pipe'],
   });
-  const complaints = collectComplaints(child);
+  // Held until tcpdump has the FIFO open: without any writer the shell would wait for one for ever.
+  const writer = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  const { complaints, opened } = listen(child);
   let reader: Socket | null = null;
   const ended = new Promise<number>((resolve) => {
     child.once('close', (code) => {
@@ -50,6 +53,8 @@ export function startDecoder(decodeArgs: string): Decoder {
   return {
     path,
     async finish() {
+      await opened;
+      closeSync(writer);
       const code = await ended;
       cleanUp();
       if (code === 0) return null;
@@ -58,6 +63,7 @@ export function startDecoder(decodeArgs: string): Decoder {
     },
     abandon() {
       child.kill();
+      closeSync(writer);
       cleanUp();
     },
   };
@@ -81,16 +87,22 @@ function findTcpdump(): string {
 
 const COMPLAINTS_MAX = 5;
 
-/** What tcpdump says on standard error, but for its greeting. */
-function collectComplaints(child: ChildProcess): string[] {
+/** What tcpdump says on standard error, but for its greeting; `opened` resolves when it reads, or has ended. */
+function listen(child: ChildProcess): { complaints: string[]; opened: Promise<void> } {
   const complaints: string[] = [];
   let rest = '';
+  let isOpen = (): void => {};
+  const opened = new Promise<void>((resolve) => {
+    isOpen = resolve;
+  });
+  child.once('close', () => isOpen());
   child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
     const lines = (rest + chunk).split('\n');
     rest = lines.pop() ?? '';
     for (const line of lines) {
-      if (!line.startsWith('reading from file') && complaints.length < COMPLAINTS_MAX) complaints.push(line);
+      if (line === OPENED) isOpen();
+      else if (!line.startsWith('reading from file') && complaints.length < COMPLAINTS_MAX) complaints.push(line);
     }
   });
-  return complaints;
+  return { complaints, opened };
 }

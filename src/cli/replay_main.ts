@@ -3,12 +3,10 @@ import { existsSync } from 'node:fs';
 import { Exit } from '../base/errors.ts';
 import type { ReplaySpec } from '../replay/spec.ts';
 import { type CommandLine, parseCommandLine } from './command_line.ts';
-import { type Decoder, startDecoder } from './decode.ts';
+import type { Decoder } from './decode.ts';
 import { reportFailure } from './failure.ts';
-import { longHelp, shortHelp } from './help.ts';
 import { expandInputs } from './inputs.ts';
-import { page } from './pager.ts';
-import { type RunOptions, runReplay } from './replay_run.ts';
+import type { RunOptions } from './replay_run.ts';
 import { type ReplayOptions, replaySpecFrom } from './replay_spec.ts';
 import { REPLAY_TABLE } from './replay_table.ts';
 import type { Terminal } from './terminal.ts';
@@ -45,13 +43,18 @@ export async function replayMain(argv: readonly string[], terminal: Terminal): P
   }
 }
 
-function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Exit {
-  if (line.kind === 'help') terminal.out(longHelp(REPLAY_TABLE).trimEnd());
-  else if (line.kind === 'pager') page(terminal, longHelp(REPLAY_TABLE));
-  else if (line.kind === 'usage') terminal.out(shortHelp(REPLAY_TABLE).trimEnd());
+async function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Promise<Exit> {
+  if (line.kind === 'version') terminal.out(`${REPLAY_TABLE.name} version: ${packageVersion()}`);
   else if (line.kind === 'save') writeTextFile(line.path, line.text);
-  else terminal.out(`${REPLAY_TABLE.name} version: ${packageVersion()}`);
+  else await help(line.kind, terminal);
   return Exit.Done;
+}
+
+async function help(kind: 'help' | 'pager' | 'usage', terminal: Terminal): Promise<void> {
+  const { longHelp, shortHelp } = await import('./help.ts');
+  if (kind === 'usage') terminal.out(shortHelp(REPLAY_TABLE).trimEnd());
+  else if (kind === 'help') terminal.out(longHelp(REPLAY_TABLE).trimEnd());
+  else (await import('./pager.ts')).page(terminal, longHelp(REPLAY_TABLE));
 }
 
 async function replay(line: RunLine, terminal: Terminal): Promise<Exit> {
@@ -65,26 +68,43 @@ async function replay(line: RunLine, terminal: Terminal): Promise<Exit> {
     platform: process.platform,
     interfaceExists: (name: string) => existsSync(`/sys/class/net/${name}`),
     profile,
-    copyTo: null,
+    copyTo: [],
   };
   // Checked before tcpdump is started: a wrong command line starts nothing.
   const checked = replaySpecFrom(options, inputs.files, around);
-  const decoder = options.verbose ? startDecoder(options.decode ?? '') : null;
-  const spec = decoder === null ? checked : replaySpecFrom(options, inputs.files, { ...around, copyTo: decoder.path });
+  const decoders = await startDecoders(options, checked.secondary === null ? 1 : 2);
+  const copyTo = decoders.map((decoder) => decoder.path);
+  const spec = decoders.length === 0 ? checked : replaySpecFrom(options, inputs.files, { ...around, copyTo });
   if ((options.dbug ?? 0) >= 1) printPlan(spec, terminal);
-  return run(spec, runOptionsFrom(options, inputs.warnings), terminal, decoder);
+  return run(spec, runOptionsFrom(options, inputs.warnings), terminal, decoders);
 }
 
-async function run(spec: ReplaySpec, options: RunOptions, terminal: Terminal, decoder: Decoder | null): Promise<Exit> {
+/** One tcpdump for each output. */
+async function startDecoders(options: FrontOptions, outputs: number): Promise<readonly Decoder[]> {
+  if (!options.verbose) return [];
+  const { startDecoder } = await import('./decode.ts');
+  return Array.from({ length: outputs }, () => startDecoder(options.decode ?? ''));
+}
+
+async function run(
+  spec: ReplaySpec,
+  options: RunOptions,
+  terminal: Terminal,
+  decoders: readonly Decoder[],
+): Promise<Exit> {
   let finished = false;
   try {
-    const { openReplay } = await import('../replay/index.ts');
-    return await runReplay(spec, options, terminal, openReplay, () => {
+    const [{ openReplay }, { runReplay }] = await Promise.all([
+      import('../replay/index.ts'),
+      import('./replay_run.ts'),
+    ]);
+    return await runReplay(spec, options, terminal, openReplay, async () => {
       finished = true;
-      return decoder === null ? Promise.resolve(null) : decoder.finish();
+      const complaints = await Promise.all(decoders.map((decoder) => decoder.finish()));
+      return complaints.find((complaint) => complaint !== null) ?? null;
     });
   } finally {
-    if (!finished) decoder?.abandon();
+    if (!finished) for (const decoder of decoders) decoder.abandon();
   }
 }
 

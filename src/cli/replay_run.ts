@@ -49,6 +49,7 @@ export async function runReplay(
     const warnings = [...options.warnings, ...replay.warnings];
     if (!options.suppressWarnings) for (const warning of warnings) terminal.error(`Warning: ${oneLine(warning)}`);
     const report = await send(replay, spec, options, terminal, prompt);
+    signals.attach(null);
     const late = await beforeReport();
     if (late !== null && !options.suppressWarnings) terminal.error(`Warning: ${oneLine(late)}`);
     printReport(report, options, terminal, late === null ? warnings : [...warnings, late]);
@@ -127,7 +128,8 @@ class Signals {
     process.on('SIGUSR1', this.#pause).on('SIGCONT', this.#resume);
   }
 
-  attach(replay: Replay): void {
+  /** Null: nothing is left to stop, a signal ends the process. */
+  attach(replay: Replay | null): void {
     this.#replay = replay;
   }
 

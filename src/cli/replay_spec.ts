@@ -21,8 +21,8 @@ export interface Surroundings {
   interfaceExists(name: string): boolean;
   /** The parsed `--profile`, or null. */
   readonly profile: RateSpec | null;
-  /** Where `--verbose` wants a copy of every packet, or null. */
-  readonly copyTo: string | null;
+  /** Where `--verbose` wants a copy of the packets of the first and the second output; [] = nowhere. */
+  readonly copyTo: readonly string[];
 }
 
 /** As the option parsers leave them, by commander's attribute names. */
@@ -73,8 +73,9 @@ export function replaySpecFrom(options: ReplayOptions, inputs: readonly string[]
   checkInputs(options, inputs);
   const spec: ReplaySpec = {
     inputs,
-    primary: primaryOf(options, around),
-    secondary: options.intf2 === undefined ? null : interfaceOf(options.intf2, options, around),
+    primary: copied(primaryOf(options, around), around.copyTo[0]),
+    secondary:
+      options.intf2 === undefined ? null : copied(interfaceOf(options.intf2, options, around), around.copyTo[1]),
     split: splitOf(options),
     select: selectOf(options),
     originalLength: options.pktlen ?? false,
@@ -95,9 +96,12 @@ export function replaySpecFrom(options: ReplayOptions, inputs: readonly string[]
     startAtMs: options.startAt === undefined ? null : moment(options.startAt, '--start-at', around.nowMs),
     flows: { enabled: options.flowStats ?? true, expirySeconds: options.flowExpiry ?? 0 },
     impair: (options.loss ?? 0) === 0 ? null : { lossPercent: options.loss!, seed: options.lossSeed ?? 1 },
-    ...(around.copyTo === null ? {} : { copyTo: around.copyTo }),
   };
   return deepFreeze(spec);
+}
+
+function copied(output: OutputSpec, copyTo: string | undefined): OutputSpec {
+  return copyTo === undefined ? output : { ...output, copyTo };
 }
 
 function checkInputs(options: ReplayOptions, inputs: readonly string[]): void {

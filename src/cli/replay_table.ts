@@ -29,6 +29,7 @@ const RULES: readonly Rule[] = [
   { option: 'unique-ip', excludes: ['seed', 'fuzz-seed'], why: 'both would choose the addresses' },
   { option: 'unique-ip-loops', needs: ['unique-ip'] },
   { option: 'flow-expiry', excludes: ['no-flow-stats'], why: 'flows that are not counted do not expire' },
+  { option: 'verbose', excludes: ['workers'], why: 'packets are printed in the order of one worker' },
   { option: 'decode', needs: ['verbose'] },
   { option: 'loss-seed', needs: ['loss'] },
   { option: 'oneatatime', excludes: ['json'], why: 'its questions stand on standard output' },

@@ -62,7 +62,8 @@ export function reportLines(report: ReplayReport, style: ReportStyle): string[] 
   if (lines.length === 0) lines.push(`No packets sent of ${packets.read} read`);
   if (packets.failed > 0) lines.push(`Failed write attempts: ${packets.failed}`);
   if (report.flows !== null && packets.sent > 0) lines.push(flowsLine(report.flows, report.seconds, style));
-  for (const output of report.outputs) lines.push(...outputLines(output));
+  const split = report.outputs.length > 1;
+  for (const output of report.outputs) lines.push(...outputLines(output, split));
   const late = report.latenessNs;
   if (late !== null && packets.sent > 0) {
     lines.push(`Lateness: p50 ${formatNs(late.p50)}, p99 ${formatNs(late.p99)}, max ${formatNs(late.max)}`);
@@ -87,7 +88,8 @@ function flowsLine(flows: FlowReport, seconds: number, style: ReportStyle): stri
 
 const LABEL_COLUMNS = 27;
 
-function outputLines(output: OutputReport): string[] {
+/** A split replay's blocks have their own flows; of a single one the Flows line has said it all. */
+function outputLines(output: OutputReport, split: boolean): string[] {
   const line = (label: string, n: number): string => `\t${`${label}:`.padEnd(LABEL_COLUMNS)}${n}`;
   const lines = [
     `Statistics for network device: ${output.name}`,
@@ -98,7 +100,7 @@ function outputLines(output: OutputReport): string[] {
     line('Retried packets (EAGAIN)', output.retriedAgain),
   ];
   const flows = output.flows;
-  if (flows === null) return lines;
+  if (flows === null || !split) return lines;
   lines.push(
     line('Flows total', flows.flows),
     line('Flows unique', flows.unique),

@@ -1,6 +1,14 @@
 #!/usr/bin/env node
 /** The command `tsreplay`. */
-import { replayMain } from './replay_main.ts';
 import { processTerminal } from './terminal.ts';
+import { packageVersion } from './version.ts';
 
-process.exit(await replayMain(process.argv.slice(2), processTerminal()));
+const argv = process.argv.slice(2);
+const terminal = processTerminal();
+if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
+  // Scripts ask for it often: answered without loading the options.
+  terminal.out(`tsreplay version: ${packageVersion()}`);
+} else {
+  const { replayMain } = await import('./replay_main.ts');
+  process.exit(await replayMain(argv, terminal));
+}

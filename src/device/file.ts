@@ -191,7 +191,9 @@ export class TraceSink implements Sink {
   }
 
   flush(): number {
-    return this.#inner.flush();
+    const sent = this.#inner.flush();
+    if (this.traceFault === null) this.#trace(() => this.#writer.flush());
+    return sent;
   }
 
   drain(): void {

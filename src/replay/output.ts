@@ -1,6 +1,6 @@
 /** The outputs of a spec as open sinks. */
 import { FaultSink } from '../device/fault.ts';
-import { openFileSink } from '../device/file.ts';
+import { openFileSink, TraceSink } from '../device/file.ts';
 import { openSink } from '../device/open.ts';
 import type { Sink } from '../device/sink.ts';
 import type { OutputSpec, ReplaySpec } from './spec.ts';
@@ -23,7 +23,8 @@ export function openOutputs(spec: ReplaySpec, worker: number, fileLinktype: numb
 }
 
 function openOutput(spec: ReplaySpec, output: OutputSpec, worker: number, fileLinktype: number): Sink {
-  const sink = openBare(spec, output, worker, fileLinktype);
+  const bare = openBare(spec, output, worker, fileLinktype);
+  const sink = output.copyTo === undefined ? bare : new TraceSink(bare, { path: output.copyTo });
   if (spec.impair === null) return sink;
   return new FaultSink(sink, { dropPercent: spec.impair.lossPercent, seed: spec.impair.seed + worker });
 }

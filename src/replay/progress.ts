@@ -56,6 +56,8 @@ export class Progress {
     this.#rows = new Float64Array(buffer, at, workers * ROW_CELLS);
     at += workers * ROW_CELLS * 8;
     this.#histograms = new Int32Array(buffer, at, workers * HISTOGRAM_CELLS);
+    // Nobody has answered: the first side to look at a fresh buffer says so, before anybody can have asked.
+    if (this.command === Command.Wait && this.ready === 0) this.answer(-1);
   }
 
   static byteLength(workers: number): number {

@@ -28,8 +28,6 @@ export interface ReplaySpec {
   readonly flows: { readonly enabled: boolean /** 0 = never */; readonly expirySeconds: number };
   /** Planned faults on the way out, for tests of receivers; percent of packets, seeded. */
   readonly impair: { readonly lossPercent: number; readonly seed: number } | null;
-  /** Capture file or FIFO that every packet sent is written to as well, with its capture time; absent: none. */
-  readonly copyTo?: string;
 }
 
 export type TimerMode = 'adaptive' | 'spin' | 'sleep';
@@ -45,6 +43,8 @@ export interface OutputSpec {
   readonly qdiscBypass: boolean;
   /** Frames handed over at once; absent: what suits the backend. */
   readonly batchFrames?: number;
+  /** Capture file or FIFO that every packet sent is written to as well, with its capture time; one worker only. */
+  readonly copyTo?: string;
 }
 export type Backend = 'af_packet' | 'af_xdp' | 'tx_ring' | 'raw_ip' | 'raw_socket' | 'libpcap' | 'tap' | 'tun' | 'file';
 

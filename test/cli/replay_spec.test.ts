@@ -14,7 +14,7 @@ const AROUND: Surroundings = {
   platform: 'linux',
   interfaceExists: (name) => name === 'tap7' || name.startsWith('eth'),
   profile: null,
-  copyTo: null,
+  copyTo: [],
 };
 
 async function spec(argv: string, around: Partial<Surroundings> = {}): Promise<ReplaySpec> {
@@ -105,7 +105,7 @@ t.test('each option reaches its place', async (t) => {
   ];
   for (const [argv, pick, wanted] of table) assert.deepEqual(pick(await spec(argv)), wanted, argv);
   t.equal((await spec('-i en0 a', { platform: 'darwin' })).primary.backend, 'libpcap');
-  t.equal((await spec('-i eth0 -v a', { copyTo: '/tmp/fifo' })).copyTo, '/tmp/fifo');
+  t.equal((await spec('-i eth0 -v a', { copyTo: ['/tmp/fifo'] })).primary.copyTo, '/tmp/fifo');
   const frozen = await spec('-i eth0 --include 1-3 a');
   assert.throws(() => Object.assign(frozen.select, { limit: 3 }), TypeError);
   assert.throws(() => Object.assign(frozen.select.include![0]!, { first: 3 }), TypeError);

@@ -92,9 +92,9 @@ t.test("tcpreplay's lines, as tcpreplay printed them", (t) => {
   t.same(rateLines(0, 0, 1), []);
   const split = { ...OUTPUT, flows: { ...FLOWS, flows: 19, unique: 19, flowPackets: 70, nonFlowPackets: 10 } };
   t.same(
-    reportLines({ ...REPORT, outputs: [split] }, { flowExpiry: false })
+    reportLines({ ...REPORT, outputs: [split, OUTPUT] }, { flowExpiry: false })
       .slice(2, 3)
-      .concat(reportLines({ ...REPORT, outputs: [split] }, { flowExpiry: false }).slice(9)),
+      .concat(reportLines({ ...REPORT, outputs: [split, OUTPUT] }, { flowExpiry: false }).slice(9, 15)),
     [
       'Flows: 47 flows, 35877.86 fps, 528 unique flow packets, 6 unique non-flow packets',
       '\tFlows total:               19',

@@ -21,7 +21,12 @@ interface Ended {
 }
 
 function tsreplay(args: readonly string[], input = ''): Ended {
-  const run = spawnSync(process.execPath, [CLI, ...args], { input, encoding: 'utf8', timeout: TIMEOUT_MS });
+  const run = spawnSync(process.execPath, [CLI, ...args], {
+    input,
+    encoding: 'utf8',
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+  });
   return { status: run.status, out: run.stdout, error: run.stderr };
 }
 
@@ -33,7 +38,11 @@ interface Running {
 }
 
 function startTsreplay(t: Tap, args: readonly string[]): Running {
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['ignore', 'pipe', 'pipe'], timeout: TIMEOUT_MS });
+  const child = spawn(process.execPath, [CLI, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+  });
   t.teardown(() => child.kill('SIGKILL'));
   let out = '';
   let error = '';
