@@ -16,9 +16,10 @@ import { decode } from '../src/wire/decode.ts';
 import { Layers } from '../src/wire/layers.ts';
 import { Linktype } from '../src/wire/linktype.ts';
 
-const FRAMES = 4096;
+/** A usual batch: fits the cache, as it does in a replay. */
+const FRAMES = 256;
 const SLOT = 128;
-const ROUNDS = 400;
+const ROUNDS = 4000;
 const REPEATS = 7;
 
 /** Ethernet, then IPv4 or IPv6, then TCP with ports 40000 and 80. */
@@ -79,17 +80,14 @@ function measure(name: string, version: 4 | 6, change: Partial<RewriteSpec>): vo
     for (let i = 0; i < FRAMES; i++) rewriter.edit(batch, i, Direction.ClientToServer);
   });
   const beyond = editing - decoding;
-  console.log(
-    `${name.padEnd(34)} IPv${version}  decode ${decoding.toFixed(1)} ns  with edits ${editing.toFixed(1)} ns  edits ${beyond.toFixed(1)} ns`,
-  );
+  const [a, b, c] = [decoding, editing, beyond].map((ns) => ns.toFixed(1).padStart(6));
+  console.log(`${name.padEnd(24)} IPv${version}  decode ${a} ns  decode and edit ${b} ns  beyond decoding ${c} ns`);
 }
 
 const swap: Partial<RewriteSpec> = {
   pnat: [
-    parseAddressMap(
-      '--pnat',
-      '10.0.0.0/8:172.0.0.0/8,172.0.0.0/8:10.0.0.0/8,[2001::/16]:[fd00::/16],[fd00::/16]:[2001::/16]',
-    ),
+    parseAddressMap('--pnat', '10.0.0.0/8:172.0.0.0/8,172.0.0.0/8:10.0.0.0/8'),
+    parseAddressMap('--pnat', '[2001::/16]:[fd00::/16],[fd00::/16]:[2001::/16]'),
   ],
   portMap: parsePortMap('--portmap', '80:8080,8080:80'),
   ttl: { mode: 'subtract', value: 1 },

@@ -113,8 +113,12 @@ export class Engine {
     };
   }
 
-  /** All workers begin at one moment, also where nothing is paced. False: stopped before it came. */
+  /**
+   * All workers begin at one moment, also where nothing is paced. Where it is, the first packet waits for its own due
+   * time, 0, read, edited and queued by then. False: stopped before the start came.
+   */
   #awaitStart(): boolean {
+    if (!this.#schedule.free) return true;
     if (!this.#pacer.approach(0)) return false;
     this.#pacer.reach(0);
     return true;

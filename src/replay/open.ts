@@ -36,8 +36,8 @@ export interface Replay {
   readonly warnings: readonly string[];
 }
 
-/** Lead of the common start over the command to run, so that all workers are awake. */
-const START_LEAD_NS = 2 * NS_PER_MS;
+/** Lead of the common start over the command to run: all workers are awake and have their first packet queued. */
+const START_LEAD_NS = 10 * NS_PER_MS;
 
 /** Checks, opens and loads everything that `spec` names. Rejects with an OperatorError that says what to do. */
 export async function openReplay(spec: ReplaySpec, options: ReplayOptions = {}): Promise<Replay> {
