@@ -5,9 +5,13 @@ import { labUnavailable } from '../../lab/availability.ts';
 import { type Lab, makeLab, pair } from '../../lab/lab.ts';
 import { OperatorError } from '../../src/base/errors.ts';
 import type { Region } from '../../src/base/region.ts';
+import { AfXdpSink } from '../../src/device/af_xdp.ts';
 import { openAfXdpSink, xdpQueueCount } from '../../src/device/af_xdp_open.ts';
+import { linkFacts } from '../../src/device/link.ts';
 import type { Sink } from '../../src/device/sink.ts';
 import { openTxRingSink } from '../../src/device/tx_ring.ts';
+import { anonymousRegion } from '../../src/sys/memory.ts';
+import { openXdpTransmitSocket } from '../../src/sys/xdp.ts';
 import { inNamespace } from './namespace.ts';
 import { ethernet, pack, payloadOf } from './packets.ts';
 import { Receiver } from './receiver.ts';
@@ -207,6 +211,33 @@ t.test('af_xdp: a frame outside the region that is the UMEM is refused', { skip:
   sendAll(sink, mapped.region, mapped.at, mapped.length);
   t.same([...sink.counters.causes], [['EFAULT', 4]]);
   t.equal(sink.counters.sent, 4);
+  t.end();
+});
+
+t.test('af_xdp: a descriptor that the kernel refuses is no sent frame', { skip: skipXdp }, (t) => {
+  const umem = anonymousRegion(65_536);
+  const limits = { linktype: 1, frameBytesMax: 1514, batchFramesMax: 32, retainsFrames: true };
+  const common = { umem, chunkBytes: 4096, ringFrames: 64, queue: 0 };
+  // The kernel is told of 8192 bytes, the sink of 65,536: what lies behind is refused.
+  const socket = a(() => {
+    const { ifindex } = linkFacts('eth0');
+    return openXdpTransmitSocket({ ...common, ifindex, mode: 'copy', umemBytes: 8192, unaligned: true });
+  });
+  const explain = (errno: number): Error => new Error(`errno ${errno}`);
+  const nowMs = (): number => performance.now();
+  const sink = new AfXdpSink({ ...common, name: 'eth0', limits, socket, umemIsRegion: true, explain, nowMs });
+  t.teardown(() => {
+    sink.close();
+    umem.release();
+  });
+  const frame = frameOf(100, 1);
+  for (const at of [64, 9000, 500, 20_000, 7000]) {
+    umem.bytes.set(frame, at);
+    assert.ok(sink.push(umem, at, frame.length));
+  }
+  sink.drain();
+  t.equal(sink.counters.sent, 3);
+  t.same([...sink.counters.causes], [['EINVAL', 2]]);
   t.end();
 });
 
