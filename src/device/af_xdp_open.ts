@@ -165,8 +165,8 @@ function explainRefusal(refusal: XdpRefusal, facts: LinkFacts, wanted: XdpSocket
   if (refusal.step === 'bind' && refusal.errno === Errno.EBUSY) {
     return new OperatorError(
       'RESOURCE',
-      `queue ${wanted.queue} of ${facts.name} already has an AF_XDP socket: end its owner, or use no more workers than ` +
-        `the interface has transmit queues (ethtool -l ${facts.name})`,
+      `queue ${wanted.queue} of ${facts.name} already has an AF_XDP socket: end its owner, or use no more workers ` +
+        `than the interface has transmit queues (ethtool -l ${facts.name})`,
       cause,
     );
   }
