@@ -46,7 +46,8 @@ export const COMMON_OPTIONS: OptionGroup = {
       value: 'FILE',
       parse: text,
       timesMax: Number.POSITIVE_INFINITY,
-      help: 'Read options from FILE: one "name value" a line, # comments, [SECTION] lines. Later files, and the command line, replace what earlier ones say. Repeatable',
+      help: `Read options from FILE: one "name value" a line, # comments, [SECTION] lines. Later files, and the command
+        line, replace what earlier ones say. Repeatable`,
     },
     { name: 'no-load-opts', help: 'Read none of the files that --load-opts and --config name on this command line' },
     {
@@ -54,7 +55,8 @@ export const COMMON_OPTIONS: OptionGroup = {
       value: 'FILE',
       parse: text,
       ours: true,
-      help: 'Read options from a YAML file with the long names as keys; the key "files" lists captures. The command line replaces what it says',
+      help: `Read options from a YAML file with the long names as keys; the key "files" lists captures. The command line
+        replaces what it says`,
     },
     {
       name: 'save-opts',

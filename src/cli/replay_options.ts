@@ -336,7 +336,8 @@ const REPORTS: OptionGroup = {
       value: 'PORT',
       ours: true,
       parse: hostPort,
-      help: 'Serve Prometheus metrics at /metrics while sending. PORT may be HOST:PORT; port 0 takes a free one and names it',
+      help: `Serve Prometheus metrics at /metrics while sending. PORT may be HOST:PORT; port 0 takes a free one and
+        names it`,
       default: 'off; HOST is 127.0.0.1',
     },
     { name: 'no-flow-stats', help: 'Do not count flows' },

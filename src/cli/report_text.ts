@@ -82,8 +82,8 @@ function flowsLine(flows: FlowReport, seconds: number, style: ReportStyle): stri
   const us = Math.floor(seconds * 1e6 + 1e-3);
   const detail = style.flowExpiry ? `${flows.unique} unique, ${flows.expired} expired, ` : '';
   const fps = cut(us === 0 ? Number.NaN : flows.flows / (us / 1e6), 2);
-  const other = flows.nonFlowPackets;
-  return `Flows: ${flows.flows} flows, ${detail}${fps} fps, ${flows.flowPackets} unique flow packets, ${other} unique non-flow packets`;
+  const packets = `${flows.flowPackets} unique flow packets, ${flows.nonFlowPackets} unique non-flow packets`;
+  return `Flows: ${flows.flows} flows, ${detail}${fps} fps, ${packets}`;
 }
 
 const LABEL_COLUMNS = 27;

@@ -46,7 +46,7 @@ export function positive(hint = ''): ValueParser {
   };
 }
 
-/** One of `names`; the values are what each stands for. A name that maps to an Error text starting with `!` is refused. */
+/** One of `names`; the values are what each stands for. A value that starts with `!` is why the name is refused. */
 export function choice(names: Readonly<Record<string, string>>): ValueParser {
   const good = Object.keys(names).filter((name) => !names[name]?.startsWith('!'));
   return (value: string, option: string) => {

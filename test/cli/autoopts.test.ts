@@ -46,93 +46,90 @@ async function refused(line: string, message: string | RegExp): Promise<void> {
   assert.fail(`accepted: ${line}`);
 }
 
+const LINES: readonly (readonly [string, Record<string, unknown>, readonly string[]])[] = [
+  ['-i eth0 a.pcap', { intf1: 'eth0' }, ['a.pcap']],
+  ['--intf1=eth0 a.pcap', { intf1: 'eth0' }, ['a.pcap']],
+  ['--intf1 eth0 a.pcap', { intf1: 'eth0' }, ['a.pcap']],
+  ['-ieth0 a.pcap', { intf1: 'eth0' }, ['a.pcap']],
+  ['--multiplier 5 prod.pcap -i eth1', { multiplier: 5, intf1: 'eth1' }, ['prod.pcap']],
+  [
+    '-i eth0 -t -K --loop=3 --flow-expiry=30 a.pcap',
+    { intf1: 'eth0', topspeed: true, preloadPcap: true, loop: 3, flowExpiry: 30 },
+    ['a.pcap'],
+  ],
+  ['-tKi eth0 a.pcap', { intf1: 'eth0', topspeed: true, preloadPcap: true }, ['a.pcap']],
+  ['-tKieth0 a.pcap b.pcap', { intf1: 'eth0', topspeed: true, preloadPcap: true }, ['a.pcap', 'b.pcap']],
+  ['--preload_pcap --TOPSPEED -i eth0 a', { preloadPcap: true, topspeed: true, intf1: 'eth0' }, ['a']],
+  ['--pre --mult 2 x', { preloadPcap: true, multiplier: 2 }, ['x']],
+  [
+    '-i eth0 -I eth1 -c a.cache --loop=3 a.pcap',
+    { intf1: 'eth0', intf2: 'eth1', cachefile: 'a.cache', loop: 3 },
+    ['a.pcap'],
+  ],
+  ['-i eth0 -I eth1 -2 a b', { intf1: 'eth0', intf2: 'eth1', dualfile: true }, ['a', 'b']],
+  ['-x .5 -L 10 --duration=5 -i lo -', { multiplier: 0.5, limit: 10, duration: 5, intf1: 'lo' }, ['-']],
+  ['-p 1e3 --pps-multi=4 -i lo x', { pps: 1000, ppsMulti: 4, intf1: 'lo' }, ['x']],
+  ['-M10.5 -i lo x', { mbps: 10.5, intf1: 'lo' }, ['x']],
+  ['-M 0 -i lo x', { mbps: 0, intf1: 'lo' }, ['x']],
+  ['-l 010 --loopdelay-ms 5 -i lo x', { loop: 10, loopdelayMs: 5, intf1: 'lo' }, ['x']],
+  ['--unique-ip --unique-ip-loops=2.0 -l 4 -i lo x', { uniqueIp: true, uniqueIpLoops: 2, loop: 4, intf1: 'lo' }, ['x']],
+  ['-T gtod -i lo x', { timer: 'spin', intf1: 'lo' }, ['x']],
+  ['-T nano -i lo x', { timer: 'sleep', intf1: 'lo' }, ['x']],
+  ['--timer=select -i lo x', { timer: 'sleep', intf1: 'lo' }, ['x']],
+  ['-T adaptive -i lo x', { timer: 'adaptive', intf1: 'lo' }, ['x']],
+  ['--xdp --xdp-batch-size=64 -t -i lo x', { xdp: true, xdpBatchSize: 64, topspeed: true, intf1: 'lo' }, ['x']],
+  ['-v -A "-e -tttt" -w out.pcap x', { verbose: true, decode: '-e -tttt', write: 'out.pcap' }, ['x']],
+  [
+    '--no-flow-stats -P -W -q --stats=0 -w o x',
+    { flowStats: false, pid: true, suppressWarnings: true, quiet: true, stats: 0, write: 'o' },
+    ['x'],
+  ],
+  [
+    '--include=1-5,9,72- -w o x',
+    {
+      include: [
+        { first: 1, last: 5 },
+        { first: 9, last: 9 },
+        { first: 72, last: Number.POSITIVE_INFINITY },
+      ],
+      write: 'o',
+    },
+    ['x'],
+  ],
+  [
+    '--exclude=7,3-4,5 -w o x',
+    {
+      exclude: [
+        { first: 3, last: 5 },
+        { first: 7, last: 7 },
+      ],
+      write: 'o',
+    },
+    ['x'],
+  ],
+  [
+    '--include=010,-3 -w o x',
+    {
+      include: [
+        { first: 1, last: 3 },
+        { first: 10, last: 10 },
+      ],
+      write: 'o',
+    },
+    ['x'],
+  ],
+  ['-w o -- -i x', { write: 'o' }, ['-i', 'x']],
+  ['--shard 2/4 -w o x', { shard: { index: 1, count: 4 }, write: 'o' }, ['x']],
+  ['--metrics-port 9100 -w o x', { metricsPort: { host: '127.0.0.1', port: 9100 }, write: 'o' }, ['x']],
+  ['--metrics-port [::1]:0 -w o x', { metricsPort: { host: '::1', port: 0 }, write: 'o' }, ['x']],
+  ['--qdisc-bypass -i lo x', { qdiscBypass: true, intf1: 'lo' }, ['x']],
+  ['--no-qdisc-bypass -i lo x', { qdiscBypass: false, intf1: 'lo' }, ['x']],
+  ['-d2 --maxsleep=0.5 -w o x', { dbug: 2, maxsleep: 0.5, write: 'o' }, ['x']],
+];
+
 t.test('command lines of the field', async (t) => {
-  const table: readonly (readonly [string, Record<string, unknown>, readonly string[]])[] = [
-    ['-i eth0 a.pcap', { intf1: 'eth0' }, ['a.pcap']],
-    ['--intf1=eth0 a.pcap', { intf1: 'eth0' }, ['a.pcap']],
-    ['--intf1 eth0 a.pcap', { intf1: 'eth0' }, ['a.pcap']],
-    ['-ieth0 a.pcap', { intf1: 'eth0' }, ['a.pcap']],
-    ['--multiplier 5 prod.pcap -i eth1', { multiplier: 5, intf1: 'eth1' }, ['prod.pcap']],
-    [
-      '-i eth0 -t -K --loop=3 --flow-expiry=30 a.pcap',
-      { intf1: 'eth0', topspeed: true, preloadPcap: true, loop: 3, flowExpiry: 30 },
-      ['a.pcap'],
-    ],
-    ['-tKi eth0 a.pcap', { intf1: 'eth0', topspeed: true, preloadPcap: true }, ['a.pcap']],
-    ['-tKieth0 a.pcap b.pcap', { intf1: 'eth0', topspeed: true, preloadPcap: true }, ['a.pcap', 'b.pcap']],
-    ['--preload_pcap --TOPSPEED -i eth0 a', { preloadPcap: true, topspeed: true, intf1: 'eth0' }, ['a']],
-    ['--pre --mult 2 x', { preloadPcap: true, multiplier: 2 }, ['x']],
-    [
-      '-i eth0 -I eth1 -c a.cache --loop=3 a.pcap',
-      { intf1: 'eth0', intf2: 'eth1', cachefile: 'a.cache', loop: 3 },
-      ['a.pcap'],
-    ],
-    ['-i eth0 -I eth1 -2 a b', { intf1: 'eth0', intf2: 'eth1', dualfile: true }, ['a', 'b']],
-    ['-x .5 -L 10 --duration=5 -i lo -', { multiplier: 0.5, limit: 10, duration: 5, intf1: 'lo' }, ['-']],
-    ['-p 1e3 --pps-multi=4 -i lo x', { pps: 1000, ppsMulti: 4, intf1: 'lo' }, ['x']],
-    ['-M10.5 -i lo x', { mbps: 10.5, intf1: 'lo' }, ['x']],
-    ['-M 0 -i lo x', { mbps: 0, intf1: 'lo' }, ['x']],
-    ['-l 010 --loopdelay-ms 5 -i lo x', { loop: 10, loopdelayMs: 5, intf1: 'lo' }, ['x']],
-    [
-      '--unique-ip --unique-ip-loops=2.0 -l 4 -i lo x',
-      { uniqueIp: true, uniqueIpLoops: 2, loop: 4, intf1: 'lo' },
-      ['x'],
-    ],
-    ['-T gtod -i lo x', { timer: 'spin', intf1: 'lo' }, ['x']],
-    ['-T nano -i lo x', { timer: 'sleep', intf1: 'lo' }, ['x']],
-    ['--timer=select -i lo x', { timer: 'sleep', intf1: 'lo' }, ['x']],
-    ['-T adaptive -i lo x', { timer: 'adaptive', intf1: 'lo' }, ['x']],
-    ['--xdp --xdp-batch-size=64 -t -i lo x', { xdp: true, xdpBatchSize: 64, topspeed: true, intf1: 'lo' }, ['x']],
-    ['-v -A "-e -tttt" -w out.pcap x', { verbose: true, decode: '-e -tttt', write: 'out.pcap' }, ['x']],
-    [
-      '--no-flow-stats -P -W -q --stats=0 -w o x',
-      { flowStats: false, pid: true, suppressWarnings: true, quiet: true, stats: 0, write: 'o' },
-      ['x'],
-    ],
-    [
-      '--include=1-5,9,72- -w o x',
-      {
-        include: [
-          { first: 1, last: 5 },
-          { first: 9, last: 9 },
-          { first: 72, last: Number.POSITIVE_INFINITY },
-        ],
-        write: 'o',
-      },
-      ['x'],
-    ],
-    [
-      '--exclude=7,3-4,5 -w o x',
-      {
-        exclude: [
-          { first: 3, last: 5 },
-          { first: 7, last: 7 },
-        ],
-        write: 'o',
-      },
-      ['x'],
-    ],
-    [
-      '--include=010,-3 -w o x',
-      {
-        include: [
-          { first: 1, last: 3 },
-          { first: 10, last: 10 },
-        ],
-        write: 'o',
-      },
-      ['x'],
-    ],
-    ['-w o -- -i x', { write: 'o' }, ['-i', 'x']],
-    ['--shard 2/4 -w o x', { shard: { index: 1, count: 4 }, write: 'o' }, ['x']],
-    ['--metrics-port 9100 -w o x', { metricsPort: { host: '127.0.0.1', port: 9100 }, write: 'o' }, ['x']],
-    ['--metrics-port [::1]:0 -w o x', { metricsPort: { host: '::1', port: 0 }, write: 'o' }, ['x']],
-    ['--qdisc-bypass -i lo x', { qdiscBypass: true, intf1: 'lo' }, ['x']],
-    ['--no-qdisc-bypass -i lo x', { qdiscBypass: false, intf1: 'lo' }, ['x']],
-    ['-d2 --maxsleep=0.5 -w o x', { dbug: 2, maxsleep: 0.5, write: 'o' }, ['x']],
-  ];
-  for (const [line, options, operands] of table) assert.deepEqual(await run(line), { options, operands }, line);
-  t.ok(true, `${table.length} command lines`);
+  for (const [line, options, operands] of LINES) assert.deepEqual(await run(line), { options, operands }, line);
+  t.ok(true, `${LINES.length} command lines`);
   for (const [line, kind] of [
     ['--help', 'help'],
     ['-H', 'help'],
@@ -150,77 +147,78 @@ t.test('command lines of the field', async (t) => {
   t.end();
 });
 
+const REFUSALS: readonly (readonly [string, string | RegExp])[] = [
+  ['--zzz', '--zzz is no option of tsreplay: see tsreplay --help'],
+  ['--multipler 5', '--multipler is no option of tsreplay: did you mean --multiplier?'],
+  ['-Z', '-Z is no option of tsreplay: see tsreplay --help'],
+  ['--loopdelay 3', '--loopdelay is ambiguous: --loopdelay-ms or --loopdelay-ns'],
+  ['--limit', '--limit needs a value'],
+  ['-L', '--limit needs a value'],
+  ['--topspeed=1', '--topspeed takes no value, but was given "1"'],
+  ['--limit=abc x', '--limit needs a whole number of at least 1, not "abc"'],
+  ['--limit=0 x', '--limit needs a whole number of at least 1, not "0"'],
+  ['--limit=1.5 x', '--limit needs a whole number of at least 1, not "1.5"'],
+  ['--dbug=6 x', '--dbug needs a whole number from 0 to 5, not "6"'],
+  ['-x 0 x', '--multiplier needs a number above 0, not "0": use --topspeed to send without waiting'],
+  ['-x -1 x', '--multiplier needs a number above 0, not "-1": use --topspeed to send without waiting'],
+  ['-x 5x x', /^--multiplier needs a number above 0, not "5x"/],
+  ['-p 0 x', '--pps needs a number above 0, not "0"'],
+  ['-M -1 x', '--mbps needs a number of at least 0, not "-1"'],
+  ['-x 1e999 x', /^--multiplier needs a number above 0/],
+  ['--loss 101 x', '--loss needs a number from 0 to 100, not "101"'],
+  ['--intf1= x', '--intf1 needs a value, not an empty one'],
+  ['-T fast x', '--timer is one of adaptive, spin, sleep, gtod, nano or select, not "fast"'],
+  ['-T ioport x', '--timer ioport: the CPU timer it names is no longer there: use --timer spin'],
+  ['-T abstime x', '--timer abstime: it was withdrawn: use --timer sleep, which sleeps until absolute times'],
+  ['--netmap -i x', /^--netmap is not supported/],
+  ['--nm-delay=3 -i x', /^--nm-delay belongs to netmap/],
+  ['--io-uring -i x', /^--io-uring is not supported: packets are sent in sendmmsg batches/],
+  ['--include=5-3 x', '--include: the range "5-3" is backward'],
+  ['--include=0 x', '--include: packets are counted from 1, so "0" names none'],
+  ['--include=a x', '--include needs packet numbers like 1-5,9,72-, not "a"'],
+  ['--include=1,,2 x', '--include needs packet numbers like 1-5,9,72-, not "1,,2"'],
+  ['--shard 0/4 x', '--shard needs i/N with 1 <= i <= N, as 1/4, not "0/4"'],
+  ['--shard 5/4 x', /^--shard needs i\/N/],
+  ['--metrics-port http x', '--metrics-port needs [HOST:]PORT, as 9100 or 0.0.0.0:9100, not "http"'],
+  ['--metrics-port 99999 x', /^--metrics-port needs/],
+  ['-t -p 5 x', '--pps and --topspeed cannot both be given: a replay has one speed'],
+  ['-x 1 -M 5 x', '--multiplier and --mbps cannot both be given: a replay has one speed'],
+  ['-L 1 -L 2 x', '--limit may be given once only (the command line)'],
+  ['-t -t x', '--topspeed may be given once only (the command line)'],
+  ['-i a -w b x', '--write and --intf1 cannot both be given: a packet goes to one place'],
+  ['-I a x', '--intf2 needs --intf1'],
+  ['-i a -I b x', '--intf2 needs --cachefile or --dualfile: something must say which packets go there'],
+  ['-i a -c b x', '--cachefile needs --intf2: the secondary packets need an interface'],
+  ['-i a -I b -c c -2 x', '--cachefile and --dualfile cannot both be given: packets are split in one way'],
+  ['--pps-multi 2 x', '--pps-multi needs --pps'],
+  ['--loopdelay-ms 2 x', '--loopdelay-ms needs --loop'],
+  [
+    '-l 2 --loopdelay-ms 2 --loopdelay-ns 3 x',
+    '--loopdelay-ms and --loopdelay-ns cannot both be given: there is one delay between loops',
+  ],
+  ['--unique-ip x', '--unique-ip needs --loop'],
+  ['-l 2 --unique-ip-loops 2 x', '--unique-ip-loops needs --unique-ip'],
+  [
+    '--flow-expiry 2 --no-flow-stats x',
+    '--flow-expiry and --no-flow-stats cannot both be given: flows that are not counted do not expire',
+  ],
+  ['-A -e x', '--decode needs --verbose'],
+  [
+    '--include 1 --exclude 2 x',
+    '--include and --exclude cannot both be given: leave the excluded numbers out of --include',
+  ],
+  ['--xdp --raw -i a x', '--xdp and --raw cannot both be given: packets take one way to the interface'],
+  [
+    '--qdisc-bypass --no-qdisc-bypass -i a x',
+    '--qdisc-bypass and --no-qdisc-bypass cannot both be given: one undoes the other',
+  ],
+  ['--json --stats=1 -i a x', /^--stats and --json cannot both be given/],
+  ['--load-opts=nowhere x', 'nowhere cannot be read: no such file'],
+];
+
 t.test('refusals, each with its sentence', async (t) => {
-  const table: readonly (readonly [string, string | RegExp])[] = [
-    ['--zzz', '--zzz is no option of tsreplay: see tsreplay --help'],
-    ['--multipler 5', '--multipler is no option of tsreplay: did you mean --multiplier?'],
-    ['-Z', '-Z is no option of tsreplay: see tsreplay --help'],
-    ['--loopdelay 3', '--loopdelay is ambiguous: --loopdelay-ms or --loopdelay-ns'],
-    ['--limit', '--limit needs a value'],
-    ['-L', '--limit needs a value'],
-    ['--topspeed=1', '--topspeed takes no value, but was given "1"'],
-    ['--limit=abc x', '--limit needs a whole number of at least 1, not "abc"'],
-    ['--limit=0 x', '--limit needs a whole number of at least 1, not "0"'],
-    ['--limit=1.5 x', '--limit needs a whole number of at least 1, not "1.5"'],
-    ['--dbug=6 x', '--dbug needs a whole number from 0 to 5, not "6"'],
-    ['-x 0 x', '--multiplier needs a number above 0, not "0": use --topspeed to send without waiting'],
-    ['-x -1 x', '--multiplier needs a number above 0, not "-1": use --topspeed to send without waiting'],
-    ['-x 5x x', /^--multiplier needs a number above 0, not "5x"/],
-    ['-p 0 x', '--pps needs a number above 0, not "0"'],
-    ['-M -1 x', '--mbps needs a number of at least 0, not "-1"'],
-    ['-x 1e999 x', /^--multiplier needs a number above 0/],
-    ['--loss 101 x', '--loss needs a number from 0 to 100, not "101"'],
-    ['--intf1= x', '--intf1 needs a value, not an empty one'],
-    ['-T fast x', '--timer is one of adaptive, spin, sleep, gtod, nano or select, not "fast"'],
-    ['-T ioport x', '--timer ioport: the CPU timer it names is no longer there: use --timer spin'],
-    ['-T abstime x', '--timer abstime: it was withdrawn: use --timer sleep, which sleeps until absolute times'],
-    ['--netmap -i x', /^--netmap is not supported/],
-    ['--nm-delay=3 -i x', /^--nm-delay belongs to netmap/],
-    ['--io-uring -i x', /^--io-uring is not supported: packets are sent in sendmmsg batches/],
-    ['--include=5-3 x', '--include: the range "5-3" is backward'],
-    ['--include=0 x', '--include: packets are counted from 1, so "0" names none'],
-    ['--include=a x', '--include needs packet numbers like 1-5,9,72-, not "a"'],
-    ['--include=1,,2 x', '--include needs packet numbers like 1-5,9,72-, not "1,,2"'],
-    ['--shard 0/4 x', '--shard needs i/N with 1 <= i <= N, as 1/4, not "0/4"'],
-    ['--shard 5/4 x', /^--shard needs i\/N/],
-    ['--metrics-port http x', '--metrics-port needs [HOST:]PORT, as 9100 or 0.0.0.0:9100, not "http"'],
-    ['--metrics-port 99999 x', /^--metrics-port needs/],
-    ['-t -p 5 x', '--pps and --topspeed cannot both be given: a replay has one speed'],
-    ['-x 1 -M 5 x', '--multiplier and --mbps cannot both be given: a replay has one speed'],
-    ['-L 1 -L 2 x', '--limit may be given once only (the command line)'],
-    ['-t -t x', '--topspeed may be given once only (the command line)'],
-    ['-i a -w b x', '--write and --intf1 cannot both be given: a packet goes to one place'],
-    ['-I a x', '--intf2 needs --intf1'],
-    ['-i a -I b x', '--intf2 needs --cachefile or --dualfile: something must say which packets go there'],
-    ['-i a -c b x', '--cachefile needs --intf2: the secondary packets need an interface'],
-    ['-i a -I b -c c -2 x', '--cachefile and --dualfile cannot both be given: packets are split in one way'],
-    ['--pps-multi 2 x', '--pps-multi needs --pps'],
-    ['--loopdelay-ms 2 x', '--loopdelay-ms needs --loop'],
-    [
-      '-l 2 --loopdelay-ms 2 --loopdelay-ns 3 x',
-      '--loopdelay-ms and --loopdelay-ns cannot both be given: there is one delay between loops',
-    ],
-    ['--unique-ip x', '--unique-ip needs --loop'],
-    ['-l 2 --unique-ip-loops 2 x', '--unique-ip-loops needs --unique-ip'],
-    [
-      '--flow-expiry 2 --no-flow-stats x',
-      '--flow-expiry and --no-flow-stats cannot both be given: flows that are not counted do not expire',
-    ],
-    ['-A -e x', '--decode needs --verbose'],
-    [
-      '--include 1 --exclude 2 x',
-      '--include and --exclude cannot both be given: leave the excluded numbers out of --include',
-    ],
-    ['--xdp --raw -i a x', '--xdp and --raw cannot both be given: packets take one way to the interface'],
-    [
-      '--qdisc-bypass --no-qdisc-bypass -i a x',
-      '--qdisc-bypass and --no-qdisc-bypass cannot both be given: one undoes the other',
-    ],
-    ['--json --stats=1 -i a x', /^--stats and --json cannot both be given/],
-    ['--load-opts=nowhere x', 'nowhere cannot be read: no such file'],
-  ];
-  for (const [line, message] of table) await refused(line, message);
-  t.ok(true, `${table.length} refusals`);
+  for (const [line, message] of REFUSALS) await refused(line, message);
+  t.ok(true, `${REFUSALS.length} refusals`);
   t.end();
 });
 
