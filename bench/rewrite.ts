@@ -86,8 +86,10 @@ function measure(name: string, version: 4 | 6, change: Partial<RewriteSpec>): vo
 
 const swap: Partial<RewriteSpec> = {
   pnat: [
-    parseAddressMap('--pnat', '10.0.0.0/8:172.0.0.0/8,172.0.0.0/8:10.0.0.0/8'),
-    parseAddressMap('--pnat', '[2001::/16]:[fd00::/16],[fd00::/16]:[2001::/16]'),
+    [
+      ...parseAddressMap('--pnat', '10.0.0.0/8:172.0.0.0/8,172.0.0.0/8:10.0.0.0/8'),
+      ...parseAddressMap('--pnat', '[2001::/16]:[fd00::/16],[fd00::/16]:[2001::/16]'),
+    ],
   ],
   portMap: parsePortMap('--portmap', '80:8080,8080:80'),
   ttl: { mode: 'subtract', value: 1 },

@@ -71,13 +71,13 @@ export class EmbeddedEditor {
     const back = 1 - frame.direction;
     const headerSum = ipv4Checksum(view, ip);
     let pseudo = 0;
-    const source = ipv4Src(view, ip);
+    const source = ipv4Src(view, ip) | 0;
     const newSource = this.#addresses.source[back]!.map4(source);
     if (newSource !== source) {
       rewriteIpv4Src(view, ip, newSource);
       pseudo = sumDelta32(pseudo, source, newSource);
     }
-    const destination = ipv4Dst(view, ip);
+    const destination = ipv4Dst(view, ip) | 0;
     const newDestination = this.#addresses.destination[back]!.map4(destination);
     if (newDestination !== destination) {
       rewriteIpv4Dst(view, ip, newDestination);

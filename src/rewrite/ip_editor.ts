@@ -203,14 +203,14 @@ export class IpEditor {
 
   #addresses4(frame: Frame, ip: number): void {
     const { view, layers, direction } = frame;
-    const source = ipv4Src(view, ip);
+    const source = ipv4Src(view, ip) | 0;
     const newSource = this.#addresses.source[direction]!.map4(source);
     let delta = 0;
     if (newSource !== source) {
       rewriteIpv4Src(view, ip, newSource);
       delta = sumDelta32(delta, source, newSource);
     }
-    const destination = ipv4Dst(view, ip);
+    const destination = ipv4Dst(view, ip) | 0;
     const newDestination = this.#addresses.destination[direction]!.map4(destination);
     if (newDestination !== destination) {
       rewriteIpv4Dst(view, ip, newDestination);
@@ -241,8 +241,8 @@ export class IpEditor {
     const asks = operation === ArpOperation.Request;
     const senderEditor = (asks ? this.#arp.destination : this.#arp.source)[direction]!;
     const targetEditor = (asks ? this.#arp.source : this.#arp.destination)[direction]!;
-    const sender = arpSenderIp(view, arp);
-    const target = arpTargetIp(view, arp);
+    const sender = arpSenderIp(view, arp) | 0;
+    const target = arpTargetIp(view, arp) | 0;
     const newSender = senderEditor.map4(sender);
     const newTarget = targetEditor.map4(target);
     if (newSender === sender && newTarget === target) return;

@@ -12,6 +12,7 @@ import {
   parsePortMap,
   type RewriteSpec,
 } from '../../src/rewrite/index.ts';
+import { tcpSequenceShift } from '../../src/rewrite/prng.ts';
 import { Linktype } from '../../src/wire/linktype.ts';
 import { type Built, batchOf, build, frameBytes, onesSum, pseudoHeader, type Shape, sumErrors } from './support.ts';
 
@@ -376,5 +377,58 @@ t.test('MAC addresses, VLAN tags', (t) => {
   t.equal(rewriter.edit(batch, 0, Direction.ClientToServer), Edit.NoRoom);
   t.same(frameBytes(batch, 0), many.data, 'nothing was changed');
   t.equal(rewriter.counters.edited + rewriter.counters.failed, 0);
+  t.end();
+});
+
+t.test('seeds: the same numbers as the reference tool', (t) => {
+  t.equal(tcpSequenceShift(42), 2129613237);
+  const built = build({ seq: 0xfffffff0, ack: 5, tcpOptions: [1, 1, 5, 10, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff] });
+  const { data } = edit(built.data, { tcpSequenceSeed: 42 });
+  const view = new DataView(data.buffer);
+  const shifted = (value: number): number => (value + 2129613237) % 2 ** 32;
+  t.same([view.getUint32(38), view.getUint32(42)], [shifted(0xfffffff0), shifted(5)]);
+  t.same([view.getUint32(58), view.getUint32(62)], [shifted(1), shifted(0xffffffff)], 'SACK edges go along');
+  const syn = edit(build({ flags: 2, ack: 0 }).data, { tcpSequenceSeed: 42 }).data;
+  t.same([...syn.slice(42, 46)], [0, 0, 0, 0], 'a SYN acknowledges nothing');
+  const bare = edit(built.data, { tcpSequenceSeed: 42, compat: 'tcprewrite' }).data;
+  t.same(bare.slice(54), built.data.slice(54), 'the reference tool leaves options alone');
+  const seeded = edit(build({}).data, { seed: 55 }).data;
+  t.same(edit(build({}).data, { seed: 55 }).data, seeded, 'the same again');
+  t.notSame(edit(build({}).data, { seed: 56 }).data, seeded);
+  const masked = edit(build({}).data, { macSeed: { seed: 42, keepBytes: 3 } }).data;
+  t.same([...masked.slice(0, 3)], [2, 0, 0]);
+  t.notSame([...masked.slice(3, 6)], [0, 0, 2]);
+  t.end();
+});
+
+t.test('fuzzing: one packet in a factor, the same ones again', (t) => {
+  const run = () => {
+    const packets = Array.from({ length: 400 }, (_, i) => build({ id: i, payload: new Uint8Array(60).fill(i) }));
+    const batch = batchOf(packets, ETHERNET);
+    const rewriter = compileRewriter(spec({ fuzz: { seed: 42, factor: 4 }, ttl: { mode: 'subtract', value: 1 } }));
+    const results = packets.map(({ ip }, i) => {
+      const status = rewriter.edit(batch, i, Direction.ClientToServer);
+      const data = frameBytes(batch, i);
+      if (data.length === packets[i]!.data.length) {
+        deepEqual(sumErrors(data, ip), { ip: 0, transport: 0 });
+        equal(data[ip + 8], 63, 'each other edit is applied once');
+      }
+      return { status, data };
+    });
+    return { results, counters: rewriter.counters };
+  };
+  const first = run();
+  t.same(run(), first);
+  t.ok(first.counters.dropped > 0 && first.counters.dropped < 40, `${first.counters.dropped} of 400 dropped`);
+  t.end();
+});
+
+t.test('802.3 length frames: MAC addresses change; the reference tool leaves them alone', (t) => {
+  const frame = new Uint8Array(60);
+  frame.set([1, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 38, 0x42, 0x42, 3]);
+  const change = { sourceMac: { clientToServer: [2, 0, 0, 0, 0, 9], serverToClient: null } };
+  t.same([...edit(frame, change).data.slice(6, 12)], [2, 0, 0, 0, 0, 9]);
+  const left = edit(frame, { ...change, compat: 'tcprewrite' });
+  t.same([left.status, left.data], [Edit.SoftError, frame]);
   t.end();
 });
