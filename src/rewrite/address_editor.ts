@@ -14,78 +14,75 @@ import type { AddressMap } from './spec.ts';
 
 const CLASS_D = 0xe;
 
-/** Pairs of one map and one IP version: `words` numbers a pair in each array. */
-class PairTable {
-  readonly count: number;
-  readonly from: Int32Array;
-  readonly fromMask: Int32Array;
-  /** Network bits of the target, host bits zero. */
-  readonly to: Int32Array;
-  readonly toMask: Int32Array;
+/** Numbers of one pair and one word: network, its mask, target network (host bits zero), host mask of the target. */
+const CELLS = 4;
+const FROM = 0;
+const FROM_MASK = 1;
+const TO = 2;
+const HOST_MASK = 3;
+/** Cells of one IPv6 pair. */
+const PAIR6 = 4 * CELLS;
 
-  constructor(map: AddressMap, version: 4 | 6) {
-    const pairs = map.filter((pair) => pair.from.version === version);
-    const words = version === 4 ? 1 : 4;
-    this.count = pairs.length;
-    this.from = new Int32Array(pairs.length * words);
-    this.fromMask = new Int32Array(pairs.length * words);
-    this.to = new Int32Array(pairs.length * words);
-    this.toMask = new Int32Array(pairs.length * words);
-    for (const [p, { from, to }] of pairs.entries()) {
-      for (let w = 0; w < words; w++) {
-        const at = p * words + w;
-        this.fromMask[at] = prefixMask(from.prefixLength, w);
-        this.from[at] = from.words[w]! & this.fromMask[at]!;
-        this.toMask[at] = prefixMask(to.prefixLength, w);
-        this.to[at] = to.words[w]! & this.toMask[at]!;
-      }
+/** Pairs of one map and one IP version in one array: fewer loads a pair than an array for each number. */
+function pairTable(map: AddressMap, version: 4 | 6): Int32Array {
+  const pairs = map.filter((pair) => pair.from.version === version);
+  const words = version === 4 ? 1 : 4;
+  const table = new Int32Array(pairs.length * words * CELLS);
+  for (const [p, { from, to }] of pairs.entries()) {
+    for (let w = 0; w < words; w++) {
+      const at = (p * words + w) * CELLS;
+      const fromMask = prefixMask(from.prefixLength, w);
+      const toMask = prefixMask(to.prefixLength, w);
+      table[at + FROM] = from.words[w]! & fromMask;
+      table[at + FROM_MASK] = fromMask;
+      table[at + TO] = to.words[w]! & toMask;
+      table[at + HOST_MASK] = ~toMask;
     }
   }
+  return table;
+}
 
-  map4(address: number): number {
-    for (let p = 0; p < this.count; p++) {
-      if ((address & this.fromMask[p]!) === this.from[p]!) return this.to[p]! | (address & ~this.toMask[p]!);
+/** New value of an IPv4 address. */
+function mapped4(table: Int32Array, address: number): number {
+  for (let p = 0; p < table.length; p += CELLS) {
+    if ((address & table[p + FROM_MASK]!) === table[p + FROM]!)
+      return table[p + TO]! | (address & table[p + HOST_MASK]!);
+  }
+  return address;
+}
+
+/** Maps the IPv6 address at `at`; returns the change of its sum. */
+function map6(table: Int32Array, view: DataView, at: number): number {
+  for (let p = 0; p < table.length; p += PAIR6) {
+    if (!holds6(table, p, view, at)) continue;
+    let delta = 0;
+    for (let w = 0; w < 4; w++) {
+      const cell = p + w * CELLS;
+      const word = view.getInt32(at + 4 * w);
+      const mapped = table[cell + TO]! | (word & table[cell + HOST_MASK]!);
+      delta = replaceWord(view, at + 4 * w, word, mapped, delta);
     }
-    return address;
+    return delta;
   }
+  return 0;
+}
 
-  /** Maps the address at `at`; returns the change of its sum. */
-  edit6(view: DataView, at: number): number {
-    const a = view.getInt32(at);
-    const b = view.getInt32(at + 4);
-    const c = view.getInt32(at + 8);
-    const d = view.getInt32(at + 12);
-    const { to, toMask } = this;
-    const p = this.#find6(a, b, c, d);
-    if (p < 0) return 0;
-    let delta = replaceWord(view, at, a, to[p]! | (a & ~toMask[p]!), 0);
-    delta = replaceWord(view, at + 4, b, to[p + 1]! | (b & ~toMask[p + 1]!), delta);
-    delta = replaceWord(view, at + 8, c, to[p + 2]! | (c & ~toMask[p + 2]!), delta);
-    return replaceWord(view, at + 12, d, to[p + 3]! | (d & ~toMask[p + 3]!), delta);
+function holds6(table: Int32Array, p: number, view: DataView, at: number): boolean {
+  for (let w = 0; w < 4; w++) {
+    const cell = p + w * CELLS;
+    const mask = table[cell + FROM_MASK]!;
+    if (mask === 0) return true;
+    if ((view.getInt32(at + 4 * w) & mask) !== table[cell + FROM]!) return false;
   }
-
-  /** Index of the first word of the pair that holds the address, or -1. */
-  #find6(a: number, b: number, c: number, d: number): number {
-    for (let at = 0; at < 4 * this.count; at += 4) {
-      if (
-        (a & this.fromMask[at]!) === this.from[at]! &&
-        (b & this.fromMask[at + 1]!) === this.from[at + 1]! &&
-        (c & this.fromMask[at + 2]!) === this.from[at + 2]! &&
-        (d & this.fromMask[at + 3]!) === this.from[at + 3]!
-      ) {
-        return at;
-      }
-    }
-    return -1;
-  }
+  return true;
 }
 
 /** Edits one role of address (source, destination) in one direction. */
 export class AddressEditor {
   /** Nothing to do for any address. */
   readonly idle: boolean;
-  readonly #tables4: readonly PairTable[];
-  readonly #tables6: readonly PairTable[];
+  readonly #tables4: readonly Int32Array[];
+  readonly #tables6: readonly Int32Array[];
   readonly #seeded: boolean;
   /** The seed's state as a little-endian word of its big-endian bytes. */
   readonly #seedWord: number;
@@ -93,8 +90,8 @@ export class AddressEditor {
 
   /** The maps apply one after another, the seed last. */
   constructor(maps: readonly AddressMap[], seed: number | null, skipMulticast: boolean) {
-    this.#tables4 = maps.map((map) => new PairTable(map, 4)).filter((table) => table.count > 0);
-    this.#tables6 = maps.map((map) => new PairTable(map, 6)).filter((table) => table.count > 0);
+    this.#tables4 = maps.map((map) => pairTable(map, 4)).filter((table) => table.length > 0);
+    this.#tables6 = maps.map((map) => pairTable(map, 6)).filter((table) => table.length > 0);
     this.#seeded = seed !== null;
     this.#seedWord = seed === null ? 0 : swap32(mixedPrng(seed).state);
     this.#skipMulticast = skipMulticast;
@@ -105,7 +102,7 @@ export class AddressEditor {
   map4(address: number): number {
     if (this.#skipMulticast && address >>> 28 === CLASS_D) return address;
     let mapped = address;
-    for (let t = 0; t < this.#tables4.length; t++) mapped = this.#tables4[t]!.map4(mapped);
+    for (let t = 0; t < this.#tables4.length; t++) mapped = mapped4(this.#tables4[t]!, mapped);
     return this.#seeded ? this.#seed4(mapped) : mapped;
   }
 
@@ -116,7 +113,7 @@ export class AddressEditor {
   edit6(view: DataView, at: number): number {
     if (this.#skipMulticast && view.getUint8(at) === 0xff) return 0;
     let delta = 0;
-    for (let t = 0; t < this.#tables6.length; t++) delta += this.#tables6[t]!.edit6(view, at);
+    for (let t = 0; t < this.#tables6.length; t++) delta += map6(this.#tables6[t]!, view, at);
     return this.#seeded ? delta + this.#seed6(view, at) : delta;
   }
 

@@ -48,6 +48,9 @@ export class CompiledRewriter implements Rewriter {
   readonly #fuzzer: Fuzzer | null;
   readonly #lengths: LengthEditor;
   readonly #editsLengths: boolean;
+  readonly #fixesHeader: boolean;
+  readonly #editsLink: boolean;
+  readonly #mayGrow: boolean;
   readonly #fixesSums: boolean;
   readonly #isReference: boolean;
   /** Why the last packet that ended in `SoftError` could not be edited. */
@@ -66,6 +69,9 @@ export class CompiledRewriter implements Rewriter {
     this.#lengths = new LengthEditor(spec);
     this.#editsLengths = spec.fixLength !== null || spec.mtuTruncate;
     this.#fixesSums = spec.fixChecksums || (this.#isReference && spec.ttl !== null);
+    this.#fixesHeader = spec.fixHeaderLength;
+    this.#editsLink = this.#framer !== null || this.#vlan !== null || !this.#macs.idle;
+    this.#mayGrow = this.#framer !== null || this.#vlan !== null || spec.fixLength === 'pad';
     this.growBytesMax = (this.#framer?.growBytesMax ?? 0) + (this.#vlan?.growBytes ?? 0);
   }
 
@@ -79,7 +85,7 @@ export class CompiledRewriter implements Rewriter {
     frame.load(batch, i);
     frame.direction = direction;
     if (this.#stripsFcs && frame.caplen > ETHERNET_FCS_LEN) this.#stripFcs(frame);
-    if (this.#lengths.drops(frame)) {
+    if (this.#editsLengths && this.#lengths.drops(frame)) {
       this.counters.dropped++;
       return Edit.Drop;
     }
@@ -91,17 +97,16 @@ export class CompiledRewriter implements Rewriter {
       this.counters.fail(cause);
       return Edit.SoftError;
     }
-    const front = Math.max(0, this.#framer?.growBytes ?? 0) + (this.#vlan?.growBytes ?? 0);
-    if (!frame.makeRoom(front, this.#lengths.padBytes(frame))) return Edit.NoRoom;
-    this.#editLink(frame);
-    this.#ip.editHeaders(frame);
+    if (this.#mayGrow && !this.#makeRoom(frame)) return Edit.NoRoom;
+    if (this.#editsLink) this.#editLink(frame);
+    if (this.#ip.editsHeaders) this.#ip.editHeaders(frame);
     if (this.#fuzzer?.apply(frame)) {
       this.counters.dropped++;
       return Edit.Drop;
     }
     if (this.#editsLengths) this.#lengths.edit(frame);
-    this.#ip.editAddresses(frame);
-    this.#lengths.fixHeader(frame);
+    if (this.#ip.editsAddresses) this.#ip.editAddresses(frame);
+    if (this.#fixesHeader) this.#lengths.fixHeader(frame);
     if (this.#fixesSums || frame.recompute) this.#fixSums(frame);
     if (frame.layers.macs >= 0) setMulticastMac(frame);
     if (!frame.changed) {
@@ -132,6 +137,11 @@ export class CompiledRewriter implements Rewriter {
     if (this.#framer !== null) return this.#framer.plan(frame);
     if (this.#vlan !== null && layers.macs < 0) return Cause.LinktypeUnknown;
     return Cause.None;
+  }
+
+  #makeRoom(frame: Frame): boolean {
+    const front = Math.max(0, this.#framer?.growBytes ?? 0) + (this.#vlan?.growBytes ?? 0);
+    return frame.makeRoom(front, this.#lengths.padBytes(frame));
   }
 
   #editLink(frame: Frame): void {

@@ -23,6 +23,8 @@ export class Frame {
   headroomBytes = 0;
   /** Something of this packet was written. */
   changed = false;
+  /** Its place, length or link type are not the batch's any more. */
+  reframed = false;
   /** Its sums are to be computed anew. */
   recompute = false;
   readonly layers: Layers = new Layers();
@@ -35,9 +37,11 @@ export class Frame {
 
   load(batch: FrameBatch, i: number): void {
     const region = batch.region;
-    this.region = region;
-    this.view = region.view;
-    this.bytes = region.bytes;
+    if (region !== this.region) {
+      this.region = region;
+      this.view = region.view;
+      this.bytes = region.bytes;
+    }
     this.at = batch.at[i]!;
     this.caplen = batch.caplen[i]!;
     this.len = batch.len[i]!;
@@ -45,6 +49,7 @@ export class Frame {
     this.headroomBytes = batch.headroomBytes;
     this.changed = false;
     this.recompute = false;
+    this.reframed = false;
     this.decode();
   }
 
@@ -53,6 +58,7 @@ export class Frame {
   }
 
   store(batch: FrameBatch, i: number): void {
+    if (!this.reframed) return;
     batch.at[i] = this.at;
     batch.caplen[i] = this.caplen;
     batch.len[i] = this.len;
@@ -74,6 +80,7 @@ export class Frame {
     this.bytes.copyWithin(at + front, this.at, this.at + this.caplen);
     this.at = at + front;
     this.headroomBytes = front;
+    this.reframed = true;
     this.decode();
     return true;
   }
@@ -84,6 +91,7 @@ export class Frame {
     this.caplen += bytes;
     this.len += bytes;
     this.headroomBytes -= bytes;
+    this.reframed = true;
   }
 
   /** Cuts the frame to `caplen` captured bytes of `len`. */
@@ -91,5 +99,6 @@ export class Frame {
     this.caplen = caplen;
     this.len = len;
     this.changed = true;
+    this.reframed = true;
   }
 }

@@ -230,7 +230,7 @@ export class Framer {
   /** Writes the planned header. Preconditions: `plan` said None, then `makeRoom(max(0, growBytes), 0)`. */
   apply(frame: Frame): void {
     if (this.#isFramed(frame.linktype)) return;
-    frame.growFront(this.growBytes);
+    frame.growFront(this.growBytes); // marks the frame as reframed even where it grows by nothing
     frame.linktype = this.linktypeAfter(frame.linktype);
     frame.changed = true;
     this.#writeHeader(frame);

@@ -76,7 +76,11 @@ export class IpEditor {
   readonly #shiftsSack: boolean;
   readonly #addresses: AddressEditors;
   readonly #arp: AddressEditors;
-  readonly #editsAddresses: boolean;
+  /** `editHeaders` does something. */
+  readonly editsHeaders: boolean;
+  /** `editAddresses` does something. */
+  readonly editsAddresses: boolean;
+  readonly #mapsAddresses: boolean;
   readonly #editsArp: boolean;
   readonly #embedded: EmbeddedEditor;
 
@@ -92,8 +96,11 @@ export class IpEditor {
     this.#shiftsSack = this.#shifts && spec.compat === 'none';
     this.#addresses = addressEditors(spec, spec.sourceMap, spec.destinationMap);
     this.#arp = addressEditors(spec, [], []);
-    this.#editsAddresses = !isIdle(this.#addresses);
+    this.#mapsAddresses = !isIdle(this.#addresses);
     this.#editsArp = !isIdle(this.#arp);
+    this.editsAddresses = this.#mapsAddresses || this.#editsArp || this.#ports !== null || this.#shifts;
+    const fields = [spec.tos, spec.trafficClass, spec.flowLabel, spec.ttl, this.#ports];
+    this.editsHeaders = this.#shifts || fields.some((field) => field !== null);
     this.#embedded = new EmbeddedEditor(this.#addresses, this.#ports, this.#shift, spec.compat === 'none');
   }
 
@@ -114,7 +121,7 @@ export class IpEditor {
     const { layers } = frame;
     if (layers.ip >= 0) {
       if (layers.embedded >= 0) this.#embedded.edit(frame);
-      if (!this.#editsAddresses) return;
+      if (!this.#mapsAddresses) return;
       if (layers.ipVersion === 4) this.#addresses4(frame, layers.ip);
       else this.#addresses6(frame, layers.ip);
     } else if (layers.arp >= 0 && this.#editsArp) {
