@@ -7,7 +7,9 @@ export { encapsulationOf, FRAMING_DEFAULTS, Framer, type FramingSpec, framingOf,
 export { parseHexBytes } from './hex_bytes.ts';
 export { macFromText, parseMacPair, parseMacSubstitutions } from './mac.ts';
 export { parseNumber, parseSeed } from './numbers.ts';
+export { OversizeSplitter, SPLIT_FRAMES_MAX, Split, type SplitStatus } from './oversize.ts';
 export { parsePortMap } from './port_map.ts';
 export { Direction, Edit, type EditStatus, type Rewriter } from './rewriter.ts';
 export * from './spec.ts';
 export { parseTtl } from './ttl.ts';
+export { applyUniqueIp } from './unique_ip.ts';
