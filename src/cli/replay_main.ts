@@ -1,5 +1,4 @@
 /** `tsreplay`: argv to spec to run to exit status. What is slow to load is loaded when it is needed. */
-import { existsSync } from 'node:fs';
 import { Exit } from '../base/errors.ts';
 import type { ReplaySpec } from '../replay/spec.ts';
 import { type CommandLine, parseCommandLine } from './command_line.ts';
@@ -65,8 +64,6 @@ async function replay(line: RunLine, terminal: Terminal): Promise<Exit> {
   const inputs = expandInputs(line.operands);
   const around = {
     nowMs: Date.now(),
-    platform: process.platform,
-    interfaceExists: (name: string) => existsSync(`/sys/class/net/${name}`),
     profile,
     copyTo: [],
   };

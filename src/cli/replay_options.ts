@@ -45,7 +45,7 @@ const OUTPUT: OptionGroup = {
       }),
       help: `How packets get to the interface: af_packet (batches of sendmmsg), af_xdp (rings shared with the kernel),
         tx_ring, raw_ip (through the routing table and netfilter), raw_socket (the npm package), libpcap, tap, tun`,
-      default: 'af_packet on Linux, libpcap elsewhere',
+      default: 'af_packet on Linux, at --topspeed its transmit ring; libpcap elsewhere; tap0, tun0: made if not there',
     },
     { name: 'xdp', help: 'Same as --backend af_xdp' },
     {
@@ -60,12 +60,13 @@ const OUTPUT: OptionGroup = {
     {
       name: 'qdisc-bypass',
       ours: true,
-      help: 'Hand frames to the driver without the queueing discipline (PACKET_QDISC_BYPASS); af_packet only',
+      help: `Hand frames to the driver without the queueing discipline (PACKET_QDISC_BYPASS): faster with
+        several queues, but no shaping, and captures on this host do not see them; af_packet and tx_ring only`,
     },
     {
       name: 'no-qdisc-bypass',
       ours: true,
-      help: 'Send through the queueing discipline; af_packet only',
+      help: 'Send through the queueing discipline; af_packet and tx_ring only',
       default: 'this',
     },
     {

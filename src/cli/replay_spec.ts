@@ -16,9 +16,6 @@ import { moment, secondsToNs, usage } from './values.ts';
 /** What a spec depends on besides the command line. */
 export interface Surroundings {
   readonly nowMs: number;
-  /** `process.platform`. */
-  readonly platform: string;
-  interfaceExists(name: string): boolean;
   /** The parsed `--profile`, or null. */
   readonly profile: RateSpec | null;
   /** Where `--verbose` wants a copy of the packets of the first and the second output; [] = nowhere. */
@@ -73,9 +70,8 @@ export function replaySpecFrom(options: ReplayOptions, inputs: readonly string[]
   checkInputs(options, inputs);
   const spec: ReplaySpec = {
     inputs,
-    primary: copied(primaryOf(options, around), around.copyTo[0]),
-    secondary:
-      options.intf2 === undefined ? null : copied(interfaceOf(options.intf2, options, around), around.copyTo[1]),
+    primary: copied(primaryOf(options), around.copyTo[0]),
+    secondary: options.intf2 === undefined ? null : copied(interfaceOf(options.intf2, options), around.copyTo[1]),
     split: splitOf(options),
     select: selectOf(options),
     originalLength: options.pktlen ?? false,
@@ -117,10 +113,10 @@ function checkInputs(options: ReplayOptions, inputs: readonly string[]): void {
   }
 }
 
-function primaryOf(options: ReplayOptions, around: Surroundings): OutputSpec {
+function primaryOf(options: ReplayOptions): OutputSpec {
   if (options.write !== undefined) return { kind: 'file', name: options.write, backend: 'file', qdiscBypass: false };
   if (options.intf1 === undefined) throw usage('--intf1 or --write is needed: where are the packets to go?');
-  return interfaceOf(options.intf1, options, around);
+  return interfaceOf(options.intf1, options);
 }
 
 const REFUSED_NAMES: readonly (readonly [RegExp, string])[] = [
@@ -130,11 +126,13 @@ const REFUSED_NAMES: readonly (readonly [RegExp, string])[] = [
   [/\//, 'a path is no interface: use --write to send to a file'],
 ];
 
-function interfaceOf(name: string, options: ReplayOptions, around: Surroundings): OutputSpec {
+function interfaceOf(name: string, options: ReplayOptions): OutputSpec {
   for (const [pattern, why] of REFUSED_NAMES) if (pattern.test(name)) throw usage(`${name}: ${why}`);
-  const backend = backendOf(name, options, around);
-  if (options.qdiscBypass !== undefined && backend !== 'af_packet') {
-    throw usage(`--${options.qdiscBypass ? '' : 'no-'}qdisc-bypass is for the af_packet backend, not ${backend}`);
+  const backend = backendOf(options);
+  if (options.qdiscBypass !== undefined && !['auto', 'af_packet', 'tx_ring'].includes(backend)) {
+    throw usage(
+      `--${options.qdiscBypass ? '' : 'no-'}qdisc-bypass is for the af_packet and tx_ring backends, not ${backend}`,
+    );
   }
   if (options.xdpBatchSize !== undefined && backend !== 'af_xdp') throw usage('--xdp-batch-size needs --xdp');
   return {
@@ -146,14 +144,11 @@ function interfaceOf(name: string, options: ReplayOptions, around: Surroundings)
   };
 }
 
-function backendOf(name: string, options: ReplayOptions, around: Surroundings): Backend {
+function backendOf(options: ReplayOptions): Backend | 'auto' {
   if (options.xdp) return 'af_xdp';
   if (options.raw) return 'raw_ip';
   if (options.backend !== undefined) return options.backend;
-  if (around.platform !== 'linux') return 'libpcap';
-  if (/^tap/.test(name) && !around.interfaceExists(name)) return 'tap';
-  if (/^tun/.test(name) && !around.interfaceExists(name)) return 'tun';
-  return 'af_packet';
+  return 'auto';
 }
 
 function splitOf(options: ReplayOptions): SplitSpec {

@@ -18,12 +18,13 @@ import {
   ETH_P_IP,
   ETH_P_IPV6,
   LITTLE_ENDIAN,
+  MSG_DONTWAIT,
   PACKET_QDISC_BYPASS,
   SOCK_RAW,
   SOL_PACKET,
   SockaddrLl,
 } from '../sys/layout.ts';
-import { bindSocket, closeSocket, openSocket, setSendBuffer, setSocketOptionInt } from '../sys/socket.ts';
+import { bindSocket, closeSocket, openSocket, sendmmsg, setSendBuffer, setSocketOptionInt } from '../sys/socket.ts';
 import { deviceFault } from './fault_error.ts';
 import { LINKTYPE_RAW, type LinkFacts, linkFacts } from './link.ts';
 import { MessageQueue, NAME_BYTES } from './message_queue.ts';
@@ -127,6 +128,8 @@ export function openAfPacketSink(options: AfPacketOptions): Sink {
         );
       }
     }
+    // The first call of a foreign function prepares it; better now than when the first packet is due.
+    sendmmsg(fd, 0, 0, MSG_DONTWAIT);
     return new AfPacketSink(link, fd, options.batchFrames ?? BATCH_FRAMES);
   } catch (error) {
     closeSocket(fd);

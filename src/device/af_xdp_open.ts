@@ -33,6 +33,8 @@ export interface AfXdpOptions {
   readonly mode?: XdpMode;
   /** Frames on their way at most; a power of two, 64 to 32768. Default 2048. */
   readonly ringFrames?: number;
+  /** Frames handed over at once; default 1024, at most half the ring. */
+  readonly batchFrames?: number;
   /**
    * Sends straight from this region, which every pushed frame must lie in: its memory is pinned, pages of a file
    * mapping are copied first, `retainsFrames` is true, and frames are at most a page long. Default: frames are copied.
@@ -76,7 +78,7 @@ export function openAfXdpSink(options: AfXdpOptions): AfXdpSink {
       limits: {
         linktype: LINKTYPE_ETHERNET,
         frameBytesMax,
-        batchFramesMax: Math.min(BATCH_FRAMES_MAX, ringFrames / 2),
+        batchFramesMax: Math.min(options.batchFrames ?? BATCH_FRAMES_MAX, ringFrames / 2),
         retainsFrames: options.umem !== undefined,
       },
       socket: openUsableSocket(wanted),

@@ -66,6 +66,7 @@ export function openSink(spec: SinkSpec): Sink {
         queue: (spec.worker ?? 0) % xdpQueueCount(spec.name),
         ...(spec.xdpMode === undefined ? {} : { mode: spec.xdpMode }),
         ...(spec.umem === undefined ? {} : { umem: spec.umem }),
+        ...batch,
       });
     case 'raw_ip':
       return openRawIpSink({ name: spec.name, ...batch });

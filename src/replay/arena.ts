@@ -21,7 +21,11 @@ const META_LINKTYPE_SHIFT = 16;
 const META_STARTS_FILE = 0x100;
 const META_TRUNCATED = 0x200;
 
-const SEGMENT_BYTES = 32 * 1024 * 1024;
+const SEGMENT_BYTES_MIN = 1 << 20;
+/** Segments behind the first: a share of it, so that a wrong guess costs little. */
+const NEXT_SEGMENT_BYTES = 32 << 20;
+const SEGMENT_BYTES_MAX = 0x7fff_0000;
+const SCRATCH_BYTES = 4 * FRAME_BYTES_MAX;
 
 /** Makes memory for a segment: `sys/memory.ts` in production. The scratch tail serves edits made while looping. */
 export type MakeRegion = (byteLength: number, scratchBytes: number) => Region;
@@ -30,13 +34,24 @@ export class Arena {
   readonly #make: MakeRegion;
   readonly #segments: Region[] = [];
   readonly #used: number[] = [];
+  #segmentBytes: number;
   #segment = 0;
   #next = 0;
   packets = 0;
   frameBytes = 0;
 
-  constructor(make: MakeRegion) {
+  /**
+   * `expectedBytes`: what the first segment is made for, the size of the inputs where it is known: an arena of one
+   * segment can be sent from as it is (`region`). Memory is taken as it is filled.
+   */
+  constructor(make: MakeRegion, expectedBytes = 0) {
     this.#make = make;
+    this.#segmentBytes = Math.min(SEGMENT_BYTES_MAX, Math.max(SEGMENT_BYTES_MIN, expectedBytes));
+  }
+
+  /** The memory that all frames lie in, or null where there is more than one segment. */
+  get region(): Region | null {
+    return this.#segments.length === 1 ? this.#segments[0]! : null;
   }
 
   /** Copies the frames of a prepared batch: the one copy of this path, made once, for any number of loops. */
@@ -117,8 +132,9 @@ export class Arena {
 
   #reserve(bytes: number): number {
     const last = this.#segments.length - 1;
-    if (last >= 0 && this.#used[last]! + bytes <= SEGMENT_BYTES) return last;
-    this.#segments.push(this.#make(SEGMENT_BYTES, 4 * FRAME_BYTES_MAX));
+    if (last >= 0 && this.#used[last]! + bytes <= this.#segmentBytes) return last;
+    if (last >= 0) this.#segmentBytes = Math.max(NEXT_SEGMENT_BYTES, this.#segmentBytes >>> 3);
+    this.#segments.push(this.#make(this.#segmentBytes, SCRATCH_BYTES));
     this.#used.push(0);
     return last + 1;
   }

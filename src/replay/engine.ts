@@ -5,6 +5,7 @@
 import type { FrameBatch } from '../base/batch.ts';
 import type { Clock } from '../base/clock.ts';
 import { OperatorError } from '../base/errors.ts';
+import type { Region } from '../base/region.ts';
 import type { Sink } from '../device/sink.ts';
 import type { CaptureReader } from '../pcap/reader.ts';
 import { Arena, emptyFrames, type MakeRegion } from './arena.ts';
@@ -31,6 +32,8 @@ export interface EngineParts {
   readonly ask: Ask | null;
   /** Walk an arena instead of the files: preloaded, or looped over files that are small enough. */
   readonly keep: boolean;
+  /** Bytes of the inputs, 0 where that is not known: what an arena is made for. */
+  readonly expectedBytes: number;
 }
 
 export interface EngineResult {
@@ -80,13 +83,18 @@ export class Engine {
   /** Everything that can be done before the first packet's time: loads the arena. Throws OperatorError MTU. */
   load(): void {
     if (!this.#parts.keep) return;
-    const arena = new Arena(this.#parts.makeRegion);
+    const arena = new Arena(this.#parts.makeRegion, this.#parts.expectedBytes);
     this.#arena = arena;
     this.#walkFiles((batch) => {
       arena.append(batch, 0, batch.frames.count);
       return SendEnd.Sent;
     });
     if (this.#preparer.tally[Cause.Oversize]! > 0) throw this.#parts.stages.oversize.error();
+  }
+
+  /** The memory that every frame will be sent from, or null where it is not one piece known beforehand. */
+  get region(): Region | null {
+    return this.#arena?.region ?? null;
   }
 
   /** Sends it all; returns when done, stopped or broken. */

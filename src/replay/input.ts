@@ -32,6 +32,12 @@ function sizeOf(path: string): number {
   return stat?.isFile() === true ? stat.size : Number.POSITIVE_INFINITY;
 }
 
+/** Bytes of all inputs, 0 where one of them does not say. */
+export function inputBytes(spec: ReplaySpec): number {
+  const total = spec.inputs.reduce((sum, path) => sum + sizeOf(path), 0);
+  return Number.isFinite(total) ? total : 0;
+}
+
 /** Whether the inputs can be read twice. */
 function isRepeatable(spec: ReplaySpec): boolean {
   return spec.inputs.every((path) => Number.isFinite(sizeOf(path)) || (path !== '-' && !fs.existsSync(path)));

@@ -7,7 +7,9 @@ import { deferred } from '../base/deferred.ts';
 import { OperatorError } from '../base/errors.ts';
 import { NS_PER_MS, NS_PER_SECOND } from '../base/units.ts';
 import { monotonicSeconds, realtimeMs, SystemClock } from '../device/host.ts';
+import { linkFacts } from '../device/link.ts';
 import { chooseBackend } from '../device/open.ts';
+import { Linktype } from '../wire/linktype.ts';
 import { checkReplaySpec } from './check.ts';
 import { mergeReport } from './merge.ts';
 import type { ErrorMessage, WorkerMessage, WorkerResult, WorkerStart } from './messages.ts';
@@ -42,16 +44,24 @@ const START_LEAD_NS = 10 * NS_PER_MS;
 /** Checks, opens and loads everything that `spec` names. Rejects with an OperatorError that says what to do. */
 export async function openReplay(spec: ReplaySpec, options: ReplayOptions = {}): Promise<Replay> {
   checkReplaySpec(spec);
-  const resolved = { ...spec, primary: resolve(spec.primary), secondary: spec.secondary && resolve(spec.secondary) };
+  const topSpeed = spec.rate.kind === 'topspeed';
+  const primary = resolve(spec.primary, topSpeed);
+  const resolved = { ...spec, primary, secondary: spec.secondary && resolve(spec.secondary, topSpeed) };
   const handle = new ReplayHandle(resolved, options, new WireWatch(resolved));
   await handle.open();
   return handle;
 }
 
-/** `auto` as the backend that it stands for. */
-function resolve(output: OutputSpec): OutputSpec {
+/**
+ * `auto` as the backend that it stands for. At top speed AF_PACKET goes through its transmit ring, which is 1.03 to 1.18
+ * times as fast (docs/decisions/0004-tx-ring.md); where packets have their times, one call per packet is as exact.
+ */
+function resolve(output: OutputSpec, topSpeed: boolean): OutputSpec {
   if (output.backend !== 'auto') return output;
-  return { ...output, backend: output.kind === 'file' ? 'file' : chooseBackend(output.name) };
+  if (output.kind === 'file') return { ...output, backend: 'file' };
+  const backend = chooseBackend(output.name);
+  if (backend !== 'af_packet' || !topSpeed) return { ...output, backend };
+  return { ...output, backend: linkFacts(output.name).linktype === Linktype.EN10MB ? 'tx_ring' : backend };
 }
 
 class ReplayHandle implements Replay {

@@ -1,4 +1,7 @@
 /** The outputs of a spec as open sinks. */
+
+import { OperatorError } from '../base/errors.ts';
+import type { Region } from '../base/region.ts';
 import { FaultSink } from '../device/fault.ts';
 import { openFileSink, TraceSink } from '../device/file.ts';
 import { openSink } from '../device/open.ts';
@@ -30,15 +33,31 @@ function openOutput(spec: ReplaySpec, output: OutputSpec, worker: number, fileLi
 }
 
 function openBare(spec: ReplaySpec, output: OutputSpec, worker: number, fileLinktype: number): Sink {
-  const { name, backend, qdiscBypass } = output;
+  const { name, backend, qdiscBypass, batchFrames } = output;
   if (output.kind === 'file' || backend === 'file') {
     return openFileSink({ path: name, linktype: fileLinktype, ...fileLimit(spec) });
   }
-  return openSink({ name, backend, qdiscBypass, worker });
+  return openSink({ name, backend, qdiscBypass, worker, ...(batchFrames === undefined ? {} : { batchFrames }) });
 }
 
 /** A file takes any frame, unless the operator has said what to do with frames above `--mtu`. */
 function fileLimit(spec: ReplaySpec): { frameBytesMax?: number } {
   if (spec.oversize === 'error') return {};
   return { frameBytesMax: (spec.rewrite?.mtuBytes ?? MTU_DEFAULT) + LINK_HEADER_BYTES };
+}
+
+/**
+ * AF_XDP can send straight from the memory that a preloaded capture lies in (docs/decisions/0003-af-xdp.md): a quarter
+ * faster for long frames. Where the kernel refuses that memory, frames are copied as before.
+ */
+export function sendFrom(spec: ReplaySpec, sinks: Sink[], worker: number, region: Region): void {
+  const { name, backend, copyTo } = spec.primary;
+  if (backend !== 'af_xdp' || sinks.length !== 1 || spec.impair !== null || copyTo !== undefined) return;
+  sinks[0]!.close();
+  try {
+    sinks[0] = openSink({ name, backend, worker, umem: region });
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    sinks[0] = openSink({ name, backend, worker });
+  }
 }

@@ -28,7 +28,7 @@ export type SendEnd = (typeof SendEnd)[keyof typeof SendEnd];
 export type Ask = (packet: number, sinkName: string) => number;
 
 /** Frames between two looks at the clock and the command when nothing is waited for. */
-const FREE_BATCH = 128;
+const FREE_BATCH = 256;
 
 export class Sender {
   readonly #sinks: readonly Sink[];

@@ -1,14 +1,16 @@
 /** A sending thread: opens its inputs and outputs, says that it is ready, sends on command, reports. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { OperatorError } from '../base/errors.ts';
+import { LOSS_CAUSE } from '../device/fault.ts';
 import { anonymousRegion, SystemClock } from '../device/host.ts';
 import type { Sink } from '../device/sink.ts';
 import { openCapture } from '../pcap/index.ts';
 import { Edit } from '../rewrite/rewriter.ts';
+import { Cause } from './causes.ts';
 import { Engine, type EngineResult } from './engine.ts';
-import { isKept, lookAtInputs, refuseOversize, rehearse } from './input.ts';
+import { inputBytes, isKept, lookAtInputs, refuseOversize, rehearse } from './input.ts';
 import type { ErrorMessage, OutputResult, WorkerMessage, WorkerResult, WorkerStart } from './messages.ts';
-import { openOutputs } from './output.ts';
+import { openOutputs, sendFrom } from './output.ts';
 import type { Stages } from './prepare.ts';
 import { Cell, Command, Progress } from './progress.ts';
 import type { Ask } from './send.ts';
@@ -39,18 +41,24 @@ function asker(start: WorkerStart, progress: Progress): Ask | null {
 function outputResult(start: WorkerStart, route: number, sink: Sink, stages: Stages, row: Float64Array): OutputResult {
   const spec = route === 0 ? start.spec.primary : start.spec.secondary!;
   const counters = sink.counters;
+  const planned = counters.causes.get(LOSS_CAUSE) ?? 0;
   return {
     name: sink.name,
     backend: spec.backend,
     sent: counters.sent,
     sentBytes: counters.sentBytes,
-    failed: counters.failed,
+    failed: counters.failed - planned,
     truncated: row[Cell.Truncated + route]!,
     retriedNoBufs: counters.retriedNoBufs,
     retriedAgain: counters.retriedAgain,
-    causes: [...counters.causes],
+    causes: [...counters.causes].filter(([cause]) => cause !== LOSS_CAUSE),
     flows: stages.flows.report(route),
   };
+}
+
+/** Packets dropped because `--loss` asked for it. */
+function plannedLoss(sinks: readonly Sink[]): number {
+  return sinks.reduce((total, sink) => total + (sink.counters.causes.get(LOSS_CAUSE) ?? 0), 0);
 }
 
 function workerResult(
@@ -66,7 +74,7 @@ function workerResult(
     loops: result.loops,
     endNs: result.endNs,
     read: row[Cell.Read]!,
-    tally: [...result.tally],
+    tally: [...result.tally].map((packets, cause) => (cause === Cause.Impaired ? plannedLoss(sinks) : packets)),
     edited: result.edits[Edit.Edited]!,
     notEditable: result.edits[Edit.SoftError]!,
     files: result.files,
@@ -97,8 +105,11 @@ function main(start: WorkerStart): void {
     makeRegion: anonymousRegion,
     ask: asker(start, progress),
     keep,
+    expectedBytes: inputBytes(spec),
   });
   engine.load();
+  if (engine.region !== null) sendFrom(spec, sinks, worker, engine.region);
+  if (spec.rate.kind !== 'topspeed') clock.warmUp();
   post({ kind: 'ready', packets: facts.packets, warnings: facts.warnings });
   progress.waitWhile(Command.Wait, Number.POSITIVE_INFINITY);
   const result = engine.run();

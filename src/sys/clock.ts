@@ -26,6 +26,8 @@ export type WaitMode = 'adaptive' | 'spin' | 'sleep';
 /** Bounds of the spinning part of an adaptive wait. */
 const MARGIN_NS_MIN = 8_000;
 const MARGIN_NS_MAX = 100_000;
+const WARM_UP_WAITS = 20;
+const WARM_UP_NS = 150_000;
 /** Extra over the observed oversleep. */
 const MARGIN_NS_GUARD = 3_000;
 
@@ -70,7 +72,10 @@ export class SystemClock implements Clock {
   readonly #wake = new Timespec();
   #marginNs = 40_000;
 
-  /** `epochSeconds`: CLOCK_MONOTONIC seconds that count as zero; share one among threads. Sets the timer slack to 1 ns. */
+  /**
+   * `epochSeconds`: CLOCK_MONOTONIC seconds that count as zero; share one among threads. Sets the timer slack of the
+   * calling thread to 1 ns.
+   */
   constructor(epochSeconds: number, mode: WaitMode = 'adaptive') {
     this.#epochSeconds = epochSeconds;
     this.#mode = mode;
@@ -98,6 +103,11 @@ export class SystemClock implements Clock {
       }
     }
     while (now < dueNs) now = this.nowNs();
+  }
+
+  /** Short waits before the first one that matters: compiled code, and a margin that knows this host. About 3 ms. */
+  warmUp(): void {
+    for (let wait = 0; wait < WARM_UP_WAITS; wait++) this.waitUntilNs(this.nowNs() + WARM_UP_NS);
   }
 
   #sleepUntilNs(wakeNs: number): void {

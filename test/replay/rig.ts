@@ -9,7 +9,7 @@ import { MemorySink } from '../../src/device/memory.ts';
 import type { Sink } from '../../src/device/sink.ts';
 import { openCapture } from '../../src/pcap/index.ts';
 import { Engine, type EngineResult } from '../../src/replay/engine.ts';
-import { isKept, lookAtInputs } from '../../src/replay/input.ts';
+import { inputBytes, isKept, lookAtInputs } from '../../src/replay/input.ts';
 import { Cell, Command, Progress } from '../../src/replay/progress.ts';
 import type { Ask } from '../../src/replay/send.ts';
 import { REPLAY_DEFAULTS, type ReplaySpec, toFile } from '../../src/replay/spec.ts';
@@ -74,6 +74,7 @@ export function runEngine(changes: SpecChanges, options: RunOptions = {}): Run {
     makeRegion: plainRegion,
     ask: options.ask ?? null,
     keep: isKept(spec),
+    expectedBytes: inputBytes(spec),
   });
   engine.load();
   if (progress.command === Command.Wait) progress.order(Command.Run);
