@@ -17,7 +17,7 @@ export interface JsonReport {
   readonly drops: Readonly<Record<string, number>>;
   readonly loops: number;
   readonly edited: number;
-  readonly notEditable: number;
+  readonly notEditable: Readonly<Record<string, number>>;
   readonly startedAt: string;
   readonly finishedAt: string;
   readonly interrupted: boolean;

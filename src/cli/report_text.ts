@@ -69,7 +69,9 @@ export function reportLines(report: ReplayReport, style: ReportStyle): string[] 
     lines.push(`Lateness: p50 ${formatNs(late.p50)}, p99 ${formatNs(late.p99)}, max ${formatNs(late.max)}`);
   }
   if (report.edited > 0) lines.push(`Edited: ${report.edited} packets`);
-  if (report.notEditable > 0) lines.push(`Not editable: ${report.notEditable} packets, sent as they were`);
+  for (const [cause, packets] of Object.entries(report.notEditable)) {
+    lines.push(`Not editable (${cause}): ${packets} packets, sent as they were`);
+  }
   const wire = wireLine(report);
   if (wire !== null) lines.push(wire);
   for (const [cause, n] of Object.entries(report.drops)) {

@@ -6,7 +6,7 @@ import type { FrameBatch } from '../base/batch.ts';
 import { type MacResolver, openMacResolver } from '../device/addressing.ts';
 import type { Sink } from '../device/sink.ts';
 import { encapsulationOf, FRAMING_DEFAULTS, Framer, type ResolveMac } from '../rewrite/framing.ts';
-import { Edit } from '../rewrite/rewriter.ts';
+import { type Direction, Edit } from '../rewrite/rewriter.ts';
 import type { MacPair } from '../rewrite/spec.ts';
 import { ipv4Dst } from '../wire/ipv4.ts';
 import { ipv6DstWord } from '../wire/ipv6.ts';
@@ -29,9 +29,9 @@ export function openAdapter(spec: ReplaySpec, output: OutputSpec, sink: Sink, gr
     headroomUsedBytes: growBytes,
   });
   return {
-    adapt(batch: FrameBatch, i: number) {
+    adapt(batch: FrameBatch, i: number, direction: Direction) {
       if (batch.linktype[i] === linktype) return Edit.Unchanged;
-      return framer.toLinktype(batch, i) === Edit.Edited ? Edit.Edited : Edit.SoftError;
+      return framer.toLinktype(batch, i, direction) === Edit.Edited ? Edit.Edited : Edit.SoftError;
     },
   };
 }

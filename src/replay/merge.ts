@@ -52,7 +52,7 @@ export function mergeReport(
     flows: mergeFlows(outputs.map((output) => output.flows)),
     drops: dropsOf(results, tally),
     edited: sum(results, (result) => result.edited),
-    notEditable: sum(results, (result) => result.notEditable),
+    notEditable: addUp(results.map((result) => result.notEditable)),
     outputs,
     fault,
     complete: failed + faults === 0 && fault === null && !wireShort && !stopped,
@@ -114,16 +114,22 @@ function latenessOf(spec: ReplaySpec, progress: Progress): LatenessReport | null
   };
 }
 
+function addUp(records: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const total: Record<string, number> = {};
+  for (const record of records) {
+    for (const [name, count] of Object.entries(record)) total[name] = (total[name] ?? 0) + count;
+  }
+  return total;
+}
+
 /** Every packet that was read and did not leave, by cause: ours by name, the kernel's by errno. */
 function dropsOf(results: readonly WorkerResult[], tally: readonly number[]): Record<string, number> {
   const drops: Record<string, number> = {};
   tally.forEach((packets, cause) => {
     if (packets > 0) drops[CAUSE_NAMES[cause]!] = packets;
   });
-  for (const result of results) {
-    for (const output of result.outputs) {
-      for (const [cause, packets] of output.causes) drops[cause] = (drops[cause] ?? 0) + packets;
-    }
-  }
-  return drops;
+  return addUp([
+    drops,
+    ...results.flatMap((result) => result.outputs.map((output) => Object.fromEntries(output.causes))),
+  ]);
 }

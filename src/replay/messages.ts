@@ -43,7 +43,8 @@ export interface WorkerResult {
   readonly read: number;
   readonly tally: readonly number[];
   readonly edited: number;
-  readonly notEditable: number;
+  /** Packets that could not be edited, by cause. */
+  readonly notEditable: Readonly<Record<string, number>>;
   readonly files: readonly { readonly packets: number; readonly bytes: number }[];
   readonly outputs: readonly OutputResult[];
 }

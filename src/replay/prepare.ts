@@ -6,7 +6,8 @@
  */
 import { FrameBatch } from '../base/batch.ts';
 import { plainRegion, type Region } from '../base/region.ts';
-import { Direction, Edit, type Rewriter } from '../rewrite/rewriter.ts';
+import type { CompiledRewriter } from '../rewrite/index.ts';
+import { Direction, Edit } from '../rewrite/rewriter.ts';
 import { CAUSES, Cause } from './causes.ts';
 import type { Piece } from './feed.ts';
 import type { FlowStage } from './flows.ts';
@@ -16,7 +17,11 @@ import { Route, type SendBatch } from './sendbatch.ts';
 
 /** Changes frame `i` to the link type of a device. */
 export interface Adapter {
-  adapt(batch: FrameBatch, i: number): typeof Edit.Unchanged | typeof Edit.Edited | typeof Edit.SoftError;
+  adapt(
+    batch: FrameBatch,
+    i: number,
+    direction: Direction,
+  ): typeof Edit.Unchanged | typeof Edit.Edited | typeof Edit.SoftError;
 }
 
 /** Says where a packet number goes. */
@@ -29,7 +34,7 @@ export interface Stages {
   readonly select: Select;
   /** Null: every packet to the primary output. */
   readonly router: Router | null;
-  readonly rewriter: Rewriter | null;
+  readonly rewriter: CompiledRewriter | null;
   /** One per output. */
   readonly adapters: readonly Adapter[];
   readonly oversize: OversizeStage;
@@ -112,14 +117,14 @@ export class Preparer {
   #edit(batch: FrameBatch, i: number, route: number, mine: boolean): number {
     const stages = this.#stages;
     if (stages.originalLength && !this.#extend(batch, i)) return Cause.NoRoom;
+    const direction = route === Route.Secondary ? Direction.ServerToClient : Direction.ClientToServer;
     if (stages.rewriter !== null) {
-      const direction = route === Route.Secondary ? Direction.ServerToClient : Direction.ClientToServer;
       const status = stages.rewriter.edit(batch, i, direction);
       if (mine) this.edits[status]!++;
       if (status === Edit.Drop) return Cause.EditDrop;
       if (status === Edit.NoRoom) return Cause.NoRoom;
     }
-    const status = stages.adapters[route]!.adapt(batch, i);
+    const status = stages.adapters[route]!.adapt(batch, i, direction);
     if (status === Edit.SoftError) return Cause.NotConvertible;
     const sendAs = mine ? route : Route.Elsewhere;
     if (stages.oversize.fits(batch, i, route)) {

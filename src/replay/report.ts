@@ -88,8 +88,8 @@ export interface ReplayReport {
   readonly drops: Readonly<Record<string, number>>;
   /** Packets changed by the rewriting options. */
   readonly edited: number;
-  /** Packets that could not be decoded far enough for the edits asked for; sent as they were. */
-  readonly notEditable: number;
+  /** Packets that could not be edited and were sent as they were, by cause. */
+  readonly notEditable: Readonly<Record<string, number>>;
   readonly outputs: readonly OutputReport[];
   /** What ended the run early (a fault of file or device), one sentence, or null. */
   readonly fault: string | null;

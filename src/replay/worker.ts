@@ -76,7 +76,7 @@ function workerResult(
     read: row[Cell.Read]!,
     tally: [...result.tally].map((packets, cause) => (cause === Cause.Impaired ? plannedLoss(sinks) : packets)),
     edited: result.edits[Edit.Edited]!,
-    notEditable: result.edits[Edit.SoftError]!,
+    notEditable: stages.rewriter?.counters.failures() ?? {},
     files: result.files,
     outputs: sinks.map((sink, route) => outputResult(start, route, sink, stages, row)),
   };
