@@ -2,6 +2,18 @@
 export { type MacResolver, openMacResolver, parseMac } from './addressing.ts';
 export { type AfPacketOptions, openAfPacketSink } from './af_packet.ts';
 export { type AfXdpOptions, openAfXdpSink, xdpQueueCount } from './af_xdp_open.ts';
+export { hasCap } from './cap_source.ts';
+export { type CaptureFilesSpec, openCaptureFiles } from './capture_file.ts';
+export {
+  CAPTURE_BACKENDS,
+  type CaptureBackend,
+  type CaptureSource,
+  type CaptureSourceSpec,
+  type Direction,
+  type SourceInterface,
+  type SourceStatistics,
+  type StampSource,
+} from './capture_source.ts';
 export { type FaultPlan, FaultSink, type FaultTally, LOSS_CAUSE, REFUSED_CAUSE } from './fault.ts';
 export { type FileSinkOptions, openFileSink, TraceSink } from './file.ts';
 export { type FrameFilter, listDevices, openFrameFilter, type PcapDevice } from './filter.ts';
@@ -9,6 +21,7 @@ export { openLibpcapSink } from './libpcap.ts';
 export { interfaceNames, type LinkFacts, linkFacts } from './link.ts';
 export { type KeptFrame, MemorySink, type MemorySinkOptions } from './memory.ts';
 export { chooseBackend, INTERFACE_BACKENDS, type InterfaceBackend, openSink, type SinkSpec } from './open.ts';
+export { chooseCaptureBackend, openCaptureSource } from './open_source.ts';
 export {
   type PreflightFinding,
   type PreflightNeeds,

@@ -49,10 +49,12 @@ export const ETH_P_ALL = 0x0003;
 
 /** include/uapi/linux/if_packet.h. */
 export const SOL_PACKET = 263;
+export const PACKET_ADD_MEMBERSHIP = 1;
 export const PACKET_RX_RING = 5;
 export const PACKET_STATISTICS = 6;
 export const PACKET_AUXDATA = 8;
 export const PACKET_VERSION = 10;
+export const PACKET_RESERVE = 12;
 export const PACKET_TX_RING = 13;
 export const PACKET_LOSS = 14;
 export const PACKET_TIMESTAMP = 17;
@@ -60,6 +62,10 @@ export const PACKET_FANOUT = 18;
 export const PACKET_QDISC_BYPASS = 20;
 export const PACKET_IGNORE_OUTGOING = 23;
 export const PACKET_OUTGOING = 4;
+export const PACKET_FANOUT_HASH = 0;
+/** struct packet_mreq. */
+export const PacketMreq = { IFINDEX: 0, TYPE: 4, ALEN: 6, ADDRESS: 8, SIZE: 16 } as const;
+export const PACKET_MR_PROMISC = 1;
 
 /** struct sockaddr_ll, include/uapi/linux/if_packet.h. PROTOCOL is in network order. */
 export const SockaddrLl = {
@@ -178,5 +184,8 @@ export const TPACKET_V2 = 1;
 export const TPACKET_V3 = 2;
 export const TP_STATUS_KERNEL = 0;
 export const TP_STATUS_USER = 1;
+/** tp_status bits of a frame. */
+export const TP_STATUS_VLAN_VALID: number = 1 << 4;
+export const TP_STATUS_VLAN_TPID_VALID: number = 1 << 6;
 /** struct tpacket_stats_v3, include/uapi/linux/if_packet.h. Reading resets. */
 export const TpacketStats = { PACKETS: 0, DROPS: 4, FREEZE_Q_COUNT: 8, SIZE: 12 } as const;

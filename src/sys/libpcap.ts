@@ -13,7 +13,7 @@ const LIBRARIES =
     : ['libpcap.so.0.8', 'libpcap.so.1', 'libpcap.so'];
 
 /** PCAP_ERRBUF_SIZE, PCAP_IF_LOOPBACK and the negative results, pcap/pcap.h. */
-const ERRBUF_BYTES = 256;
+export const ERRBUF_BYTES = 256;
 const PCAP_IF_LOOPBACK = 1;
 const PCAP_ERROR_NO_SUCH_DEVICE = -5;
 const PCAP_ERROR_PERM_DENIED = -8;
@@ -27,16 +27,19 @@ const PcapIf = { NEXT: 0, NAME: 8, DESCRIPTION: 16, ADDRESSES: 24, FLAGS: 32, SI
 const PcapPkthdr = { CAPLEN: 16, LEN: 20, SIZE: 24 } as const;
 
 /** LINKTYPE_ (files) -> DLT_ (libpcap's functions) where they differ on Linux and macOS, pcap-common.c. */
-const DLT_OF_LINKTYPE = new Map([
+export const DLT_OF_LINKTYPE: ReadonlyMap<number, number> = new Map([
   [100, 11], // ATM RFC 1483
   [101, 12], // raw IP
   [102, 15], // BSD/OS SLIP
   [103, 16], // BSD/OS PPP
   [106, 19], // Linux classical IP over ATM
 ]);
-const LINKTYPE_OF_DLT = new Map([...DLT_OF_LINKTYPE].map(([linktype, dlt]) => [dlt, linktype]));
+export const LINKTYPE_OF_DLT: ReadonlyMap<number, number> = new Map(
+  [...DLT_OF_LINKTYPE].map(([linktype, dlt]) => [dlt, linktype]),
+);
 
-interface Library {
+/** Functions of libpcap, bound once. */
+export interface Library {
   readonly openDead: ForeignFunction;
   readonly compile: ForeignFunction;
   readonly freecode: ForeignFunction;
@@ -55,11 +58,13 @@ interface Library {
   readonly sendpacket: ForeignFunction;
   readonly statustostr: ForeignFunction<string>;
   readonly version: ForeignFunction<string>;
+  /** Binds further functions from their C prototypes. */
+  readonly bindMore: <R = number>(prototype: string) => ForeignFunction<R>;
 }
 
 let loaded: Library | null = null;
 
-function library(): Library {
+export function library(): Library {
   if (loaded !== null) return loaded;
   for (const name of LIBRARIES) {
     let handle: ReturnType<typeof koffi.load>;
@@ -97,6 +102,7 @@ function bind(handle: ReturnType<typeof koffi.load>): Library {
     sendpacket: f('int pcap_sendpacket(intptr_t p, intptr_t bytes, int length)'),
     statustostr: f<string>('const char *pcap_statustostr(int status)'),
     version: f<string>('const char *pcap_lib_version(void)'),
+    bindMore: f,
   };
 }
 
@@ -289,7 +295,7 @@ export function openPcapHandle(name: string): PcapHandle {
   };
 }
 
-function setFilter(pcap: Library, handle: number, program: FilterProgram): void {
+export function setFilter(pcap: Library, handle: number, program: FilterProgram): void {
   const instructions = new Uint8Array(new ArrayBuffer(program.byteLength));
   instructions.set(program);
   const struct = new Uint8Array(BpfProgramStruct.SIZE);
@@ -299,7 +305,7 @@ function setFilter(pcap: Library, handle: number, program: FilterProgram): void 
   pcap.setfilter(handle, struct);
 }
 
-function activateError(name: string, status: number, message: string): OperatorError {
+export function activateError(name: string, status: number, message: string): OperatorError {
   if (status === PCAP_ERROR_PERM_DENIED) {
     return new OperatorError('PERMISSION', `no permission to open ${name} through libpcap: run with sudo`);
   }
@@ -312,7 +318,7 @@ function activateError(name: string, status: number, message: string): OperatorE
   return new OperatorError('INTERFACE', `libpcap cannot open ${name}: ${message}`);
 }
 
-function readPointer(view: DataView, at: number): number {
+export function readPointer(view: DataView, at: number): number {
   return view.getUint32(at, LITTLE_ENDIAN) + view.getUint32(at + 4, LITTLE_ENDIAN) * 0x1_0000_0000;
 }
 
@@ -321,7 +327,7 @@ function writePointer(view: DataView, at: number, address: number): void {
   view.setUint32(at + 4, Math.floor(address / 0x1_0000_0000), LITTLE_ENDIAN);
 }
 
-function textOf(bytes: Uint8Array): string {
+export function textOf(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
   return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
 }

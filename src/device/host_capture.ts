@@ -1,0 +1,3 @@
+/** What a capture needs of the machine besides sources: waiting for several, processor time, namespaces. */
+export { enterNamespace, insideNamespace } from '../sys/namespace.ts';
+export { PollSet, processCpuMs } from '../sys/poll.ts';

@@ -1,0 +1,158 @@
+/** Opens a receive ring on an interface, or on all of them (`any`): which frames, how filtered, how large. */
+import fs from 'node:fs';
+import { OperatorError } from '../base/errors.ts';
+import { interfaceFacts } from '../sys/interface.ts';
+import { ipJson } from '../sys/ip.ts';
+import { compileFilter, type FilterProgram } from '../sys/libpcap.ts';
+import { openReceiveRing } from '../sys/packet_ring.ts';
+import { compileForKernel } from '../sys/pcap_capture.ts';
+import { hasCapability, permissionRemedy } from '../sys/permission.ts';
+import { type BpfProgram, loadBpf } from '../wire/bpf.ts';
+import type { CaptureSource, CaptureSourceSpec } from './capture_source.ts';
+import { acceptProgram, cookedProgram, withDirection } from './kernel_filter.ts';
+import { Arphrd, LINKTYPE_ETHERNET, LINKTYPE_RAW, otherInterfaces } from './link.ts';
+import { PacketRingSource } from './packet_ring.ts';
+
+export const LINKTYPE_SLL2 = 276;
+/** Name that stands for every interface. */
+export const ANY = 'any';
+/** ifindex of the loopback in every network namespace (LOOPBACK_IFINDEX, include/net/flow.h). */
+const LOOPBACK_IFINDEX = 1;
+
+/** The longest frame fits twice, and a block stays in a processor's cache while it is read. */
+const BLOCK_BYTES = 512 * 1024;
+const BLOCKS_MIN = 4;
+/** Room for the header of cooked frames in front of the record header. */
+const RESERVE_BYTES = 16;
+
+interface RingLink {
+  readonly ifindex: number;
+  readonly linktype: number;
+  readonly loopback: boolean;
+}
+
+function ringLink(name: string): RingLink {
+  if (name === ANY) return { ifindex: 0, linktype: LINKTYPE_SLL2, loopback: false };
+  const facts = interfaceFacts(name);
+  if (facts === null) throw new OperatorError('INTERFACE', `no interface ${name}; ${otherInterfaces()}`);
+  if (!facts.up) throw new OperatorError('INTERFACE', `${name} is down: ip link set ${name} up`);
+  return { ifindex: facts.ifindex, linktype: ringLinktype(facts.hardwareType), loopback: facts.loopback };
+}
+
+/** Frames of kinds that captures seldom know come cooked, as in tcpdump. */
+function ringLinktype(hardwareType: number): number {
+  switch (hardwareType) {
+    case Arphrd.ETHER:
+    case Arphrd.LOOPBACK:
+      return LINKTYPE_ETHERNET;
+    case Arphrd.NONE:
+    case Arphrd.RAWIP:
+    case Arphrd.TUNNEL:
+    case Arphrd.TUNNEL6:
+    case Arphrd.SIT:
+      return LINKTYPE_RAW;
+    default:
+      return LINKTYPE_SLL2;
+  }
+}
+
+interface Programs {
+  readonly kernel: FilterProgram;
+  readonly here: BpfProgram | null;
+}
+
+function programsFor(spec: CaptureSourceSpec, link: RingLink): Programs {
+  const cooked = link.linktype === LINKTYPE_SLL2;
+  const front = (program: FilterProgram): FilterProgram =>
+    withDirection(program, spec.direction, link.ifindex === 0 ? LOOPBACK_IFINDEX : 0);
+  if (spec.filter.trim() === '') {
+    const accept = acceptProgram(spec.snaplen);
+    return { kernel: front(cooked ? (cookedProgram(accept) ?? accept) : accept), here: null };
+  }
+  // Compiled first without a device: its message has the place of a syntax error.
+  const compiled = compileFilter(spec.filter, link.linktype, spec.snaplen);
+  if (!cooked) {
+    const readsTags = /\bvlan\b|\binbound\b|\boutbound\b/.test(spec.filter);
+    const program = readsTags ? compileForKernel(spec.name, spec.filter, link.linktype, spec.snaplen) : compiled;
+    return { kernel: front(program), here: null };
+  }
+  const program = cookedProgram(compiled);
+  if (program !== null) return { kernel: front(program), here: null };
+  const here = loadBpf(compiled);
+  if (typeof here === 'string') throw new OperatorError('UNSUPPORTED', `filter "${spec.filter}": ${here}`);
+  return { kernel: front(acceptProgram(spec.snaplen)), here };
+}
+
+/** Opens the source. Throws INTERFACE, PERMISSION, RESOURCE, USAGE or UNSUPPORTED, with the line to type. */
+export function openPacketRingSource(spec: CaptureSourceSpec): CaptureSource {
+  if (!hasCapability('CAP_NET_RAW')) {
+    throw new OperatorError(
+      'PERMISSION',
+      `no permission to capture on ${spec.name}: ${permissionRemedy('CAP_NET_RAW')}`,
+    );
+  }
+  const link = ringLink(spec.name);
+  const cooked = link.linktype === LINKTYPE_SLL2;
+  const programs = programsFor(spec, link);
+  const blocks = Math.max(BLOCKS_MIN, Math.round(spec.bufferBytes / BLOCK_BYTES));
+  const ring = openReceiveRing({
+    name: spec.name,
+    ifindex: link.ifindex,
+    cooked,
+    blockBytes: BLOCK_BYTES,
+    blocks,
+    retireMs: spec.retireMs,
+    reserveBytes: cooked ? RESERVE_BYTES : 0,
+    // The loopback shows each packet twice: once when it leaves, once when it arrives.
+    ignoreOutgoing: spec.direction === 'in' || (link.loopback && spec.direction === 'inout'),
+    promiscuous: spec.promiscuous,
+    stamps: spec.stamps,
+    filter: programs.kernel,
+    fanoutGroup: spec.fanoutGroup,
+  });
+  try {
+    return new PacketRingSource(
+      {
+        ring,
+        blockBytes: BLOCK_BYTES,
+        blocks,
+        cooked,
+        interface: { name: spec.name, linktype: link.linktype, snaplen: spec.snaplen },
+        interfaceIndex: spec.interfaceIndex,
+        filter: programs.here,
+        interfaceDrops: () => interfaceDrops(spec.name),
+      },
+      () => performance.now(),
+    );
+  } catch (error) {
+    ring.close();
+    throw error;
+  }
+}
+
+interface LinkStatistics {
+  readonly stats64?: { readonly rx?: { readonly missed_errors?: number; readonly fifo_errors?: number } };
+}
+
+/**
+ * Frames that the interface received and had no room for (rx_missed_errors and rx_fifo_errors of
+ * include/uapi/linux/if_link.h), as libpcap counts them. 0 where it does not say. What the host's own stack dropped
+ * later is not among them: a capture has seen it.
+ */
+function interfaceDrops(name: string): number {
+  if (name === ANY) return 0;
+  try {
+    const rx = ipJson<LinkStatistics>('-s', '-s', 'link', 'show', 'dev', name)[0]?.stats64?.rx;
+    return (rx?.missed_errors ?? 0) + (rx?.fifo_errors ?? 0);
+  } catch {
+    return readCounter(name, 'rx_missed_errors') + readCounter(name, 'rx_fifo_errors');
+  }
+}
+
+function readCounter(name: string, counter: string): number {
+  try {
+    return Number(fs.readFileSync(`/sys/class/net/${name}/statistics/${counter}`, 'utf8')) || 0;
+  } catch {
+    return 0;
+  }
+}
