@@ -1,3 +1,8 @@
 /** What the engines need of the machine besides devices: its clock and its memory. */
 export { monotonicSeconds, realtimeMs, SystemClock, type WaitMode } from '../sys/clock.ts';
+export { type Encoder, openEncoder } from '../sys/compressor.ts';
+export { cachedBytes, formatLocalTime } from '../sys/disk.ts';
+export { describeErrno, Errno } from '../sys/errno.ts';
+export { copyBytes } from '../sys/file.ts';
+export { dataAddress } from '../sys/libc.ts';
 export { anonymousRegion } from '../sys/memory.ts';

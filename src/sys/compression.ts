@@ -27,7 +27,7 @@ export interface Decoder {
 
 const isDarwin = process.platform === 'darwin';
 
-interface Library {
+export interface Library {
   readonly name: string;
   readonly darwinName: string;
   readonly debianPackage: string;
@@ -35,8 +35,13 @@ interface Library {
   readonly what: string;
 }
 
-const ZLIB: Library = { name: 'libz.so.1', darwinName: 'libz.1.dylib', debianPackage: 'zlib1g', what: 'a gzip file' };
-const ZSTD: Library = {
+export const ZLIB: Library = {
+  name: 'libz.so.1',
+  darwinName: 'libz.1.dylib',
+  debianPackage: 'zlib1g',
+  what: 'a gzip file',
+};
+export const ZSTD: Library = {
   name: 'libzstd.so.1',
   darwinName: 'libzstd.1.dylib',
   debianPackage: 'libzstd1',
@@ -64,7 +69,7 @@ function load(library: Library): LibraryHandle {
 }
 
 /** Declares `prototype` of `library` once. */
-function bind<Result = number>(library: Library, prototype: string): ForeignFunction<Result> {
+export function bind<Result = number>(library: Library, prototype: string): ForeignFunction<Result> {
   let found = functions.get(prototype);
   if (found === undefined) {
     found = load(library).func(prototype) as unknown as ForeignFunction;
@@ -74,7 +79,7 @@ function bind<Result = number>(library: Library, prototype: string): ForeignFunc
 }
 
 /** struct z_stream_s on LP64, zlib.h. */
-const Z_STREAM = { NEXT_IN: 0, AVAIL_IN: 8, NEXT_OUT: 24, AVAIL_OUT: 32, SIZE: 112 } as const;
+export const Z_STREAM = { NEXT_IN: 0, AVAIL_IN: 8, NEXT_OUT: 24, AVAIL_OUT: 32, SIZE: 112 } as const;
 const Z_OK = 0;
 const Z_STREAM_END = 1;
 const Z_BUF_ERROR = -5;
@@ -89,7 +94,7 @@ const Z_REASONS = new Map<number, string>([
 ]);
 
 /** Pointers lie below 2^47, so a double holds them exactly. */
-function setPointer(view: DataView, at: number, pointer: number): void {
+export function setPointer(view: DataView, at: number, pointer: number): void {
   view.setUint32(at, pointer >>> 0, true);
   view.setUint32(at + 4, Math.floor(pointer / 0x1_0000_0000), true);
 }
@@ -142,7 +147,7 @@ export class GzipDecoder implements Decoder {
 }
 
 /** Two struct ZSTD_outBuffer/ZSTD_inBuffer { pointer, size_t size, size_t pos }. */
-const ZSTD_BUFFER = { POINTER: 0, SIZE: 8, POSITION: 16, BYTES: 24 } as const;
+export const ZSTD_BUFFER = { POINTER: 0, SIZE: 8, POSITION: 16, BYTES: 24 } as const;
 
 /** Refuses windows above 128 MiB (zstd's own default), so memory is bounded whatever the file asks for. */
 export class ZstdDecoder implements Decoder {

@@ -24,6 +24,7 @@ const POLLOUT = 4;
 const F_SETPIPE_SZ = 1031;
 // include/uapi/linux/fs.h
 const SEEK_CUR = 1;
+const SEEK_SET = 0;
 
 /** Reads up to `count` bytes to `address`. Returns the bytes read, 0 at the end, `-errno`. */
 export function readInto(fd: number, address: number, count: number): number {
@@ -61,6 +62,12 @@ export function truncateTo(fd: number, length: number): number {
 /** Where the next byte is written; -1 for what has no position (pipes, terminals). */
 export function positionOf(fd: number): number {
   return nativeLseek(fd, 0, SEEK_CUR);
+}
+
+/** Moves the position of a file. Returns it, or `-errno`. */
+export function seekTo(fd: number, position: number): number {
+  const result = nativeLseek(fd, position, SEEK_SET);
+  return result >= 0 ? result : -lastErrno();
 }
 
 /** Asks for a larger pipe buffer: fewer wake-ups. Refusal (not a pipe, limit reached) is no fault. */

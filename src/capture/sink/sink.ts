@@ -65,6 +65,11 @@ export interface CaptureSinkSpec {
   readonly os?: string;
   readonly rotation?: RotationSpec;
   readonly compress?: CompressionSpec;
+  /**
+   * What happens when the compressor is behind by its whole queue: frames are dropped and counted (default, for live
+   * sources), or the caller waits (files).
+   */
+  readonly compressorBehind?: 'drop' | 'wait';
   /** `drop` (default): written pages leave the page cache once they are on disk. `keep`: they stay. */
   readonly pageCache?: 'keep' | 'drop';
   /** Bytes of disk that the files of this run may take together, never exceeded. */
@@ -96,6 +101,8 @@ export interface SinkStats {
   droppedCompressor: number;
   /** Frames not written: longer than a record may be, or of a link type or interface that the file cannot say. */
   droppedUnwritable: number;
+  /** Frames offered after writing had ended: a fault, the reader of a pipe gone, `-W` complete. */
+  droppedEnded: number;
   /** True while the disk is full. */
   isDiskFull: boolean;
 }
@@ -110,7 +117,7 @@ export interface SinkStats {
  * Every file, finished or not, is a valid capture at any time after a flush; a killed process leaves at most one
  * incomplete record at its end. Nothing here throws but `openCaptureSink`: what ends writing is `fault`.
  *
- * Where `batch.headroomBytes` allows, record headers are written in front of the frames, into the batch's region.
+ * The batch's memory is read only: long frames are written from where they lie, short ones are copied (gather.ts).
  */
 export interface CaptureSink {
   /** As in messages: the path. */

@@ -1,0 +1,254 @@
+/**
+ * The files of one run, in order: the one being written, the finished ones, and the room that they may take. Runs on
+ * the capturing thread, or on the compressor's where there is one.
+ *
+ * A disk without room (ENOSPC, EDQUOT, or `diskBytesMax` reached with nothing to remove) is no fault: what does not
+ * fit is refused, the file stays valid, and every later write tries again. A file that could not even take its header
+ * gets it with the first record that fits.
+ */
+import fs from 'node:fs';
+import { OperatorError } from '../../base/errors.ts';
+import { groupDigits } from '../../base/units.ts';
+import { DiskFile } from '../../device/disk_file.ts';
+import { anonymousRegion, describeErrno, Errno } from '../../device/host.ts';
+import { VectorList } from '../../device/vector_list.ts';
+import { refuseWhileRead } from '../../pcap/open_files.ts';
+
+export interface ChainSpec {
+  readonly dropsPages: boolean;
+  readonly diskBytesMax: number;
+  readonly removesOldest: boolean;
+  /** Finished and current files that are kept; 0: all. */
+  readonly filesKept: number;
+  readonly indexPath: string | null;
+}
+
+/** What the index says about a finished file. */
+export interface FileSummary {
+  readonly packets: number;
+  /** Bytes of the frames. */
+  readonly bytes: number;
+  /** Seconds since 1970 of the first and the last frame. */
+  readonly firstSec: number;
+  readonly lastSec: number;
+  readonly reason: string;
+}
+
+/** Lines of the index that wait for room on the disk. */
+const INDEX_LINES_MAX = 1000;
+/** Header and trailer of a file: sections, interfaces, statistics. */
+const SMALL_BYTES = 1 << 20;
+
+/** Finished files that may still be on their way to the disk, their descriptors open. */
+const SETTLING_MAX = 8;
+
+interface ChainFile {
+  readonly path: string;
+  bytes: number;
+}
+
+export class FileChain {
+  /** Files begun, removed or written over; bytes written, of all files. */
+  files = 0;
+  filesRemoved = 0;
+  fileBytes = 0;
+  /** The last write was refused for want of room. */
+  isFull = false;
+  /** The reader of the stream is gone. */
+  isHungUp = false;
+  fault: OperatorError | null = null;
+  readonly #spec: ChainSpec;
+  readonly #finished: ChainFile[] = [];
+  readonly #settling: DiskFile[] = [];
+  readonly #small = anonymousRegion(SMALL_BYTES);
+  readonly #list: VectorList = new VectorList();
+  #file: DiskFile | null = null;
+  #path = '';
+  #header: Uint8Array = new Uint8Array(0);
+  #headerDue = false;
+  #indexLines: string[] = [];
+  #indexBytes = 0;
+
+  constructor(spec: ChainSpec) {
+    this.#spec = spec;
+  }
+
+  get currentBytes(): number {
+    return this.#file?.bytes ?? 0;
+  }
+
+  /** Begins a file with `header`. Throws `OperatorError('FILE')` where the path cannot be written at all. */
+  begin(path: string, header: Uint8Array): void {
+    const again = this.#finished.findIndex((file) => file.path === path);
+    if (again >= 0) {
+      this.#finished.splice(again, 1);
+      this.filesRemoved++;
+    }
+    this.#path = path;
+    this.#header = header;
+    this.#headerDue = true;
+    this.files++;
+    if (this.#spec.filesKept > 0) {
+      while (this.#finished.length > 0 && this.#finished.length >= this.#spec.filesKept) this.#removeOldest('ring');
+    }
+    this.#tryHeader();
+  }
+
+  /**
+   * Writes the list, which is used up. Returns the records written; fewer than `list.records` with `isFull`,
+   * `isHungUp` or `fault` set.
+   */
+  write(list: VectorList): number {
+    if (this.fault !== null || this.isHungUp) return 0;
+    if (this.#headerDue) this.#tryHeader();
+    if (this.#headerDue || this.#file === null) return 0;
+    return this.#put(this.#file, list);
+  }
+
+  /** Ends the current file with `trailer` (may be empty). */
+  finish(trailer: Uint8Array, summary: FileSummary): void {
+    const file = this.#file;
+    this.#file = null;
+    if (file === null) return;
+    if (trailer.length > 0 && !this.#headerDue) this.#putSmall(file, trailer);
+    this.#headerDue = false;
+    file.settle();
+    this.#settling.push(file);
+    if (this.#settling.length > SETTLING_MAX) this.settleOne();
+    if (!file.isFile) return;
+    this.#finished.push({ path: file.path, bytes: file.bytes });
+    this.#note({
+      file: file.path,
+      packets: summary.packets,
+      bytes: summary.bytes,
+      fileBytes: file.bytes,
+      first: isoTime(summary.firstSec),
+      last: isoTime(summary.lastSec),
+      reason: summary.reason,
+    });
+  }
+
+  /** What may take time: waits for finished files to reach the disk, one a call. */
+  settleOne(): void {
+    this.#settling.shift()?.close();
+  }
+
+  close(): void {
+    for (const file of this.#settling) file.close();
+    this.#settling.length = 0;
+    this.#file?.close();
+    this.#file = null;
+    this.#list.release();
+    this.#small.release();
+  }
+
+  #tryHeader(): void {
+    if (this.#file === null && !this.#open()) return;
+    if (this.#putSmall(this.#file!, this.#header)) this.#headerDue = false;
+  }
+
+  #open(): boolean {
+    try {
+      this.#file = new DiskFile(this.#path, this.#spec.dropsPages, refuseWhileRead);
+      return true;
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error;
+      // no inode left: the next write tries again
+      if (!isRoomless(error.message)) throw error;
+      this.isFull = true;
+      return false;
+    }
+  }
+
+  #putSmall(file: DiskFile, bytes: Uint8Array): boolean {
+    if (bytes.length > SMALL_BYTES) return false;
+    this.#small.bytes.set(bytes);
+    this.#list.clear();
+    this.#list.add(this.#small.address, bytes.length);
+    this.#list.endRecord(bytes.length);
+    return this.#put(file, this.#list) === 1;
+  }
+
+  #put(file: DiskFile, list: VectorList): number {
+    if (file.isFile && !this.#makeRoom(file, list.bytes)) {
+      this.isFull = true;
+      return 0;
+    }
+    const before = file.bytes;
+    const records = file.write(list);
+    this.fileBytes += file.bytes - before;
+    this.isFull = false;
+    if (file.errno === 0) return records;
+    if (isFullErrno(file.errno) && file.isFile) this.isFull = true;
+    else if (file.errno === Errno.EPIPE) this.isHungUp = true;
+    else this.#break(file);
+    return records;
+  }
+
+  #break(file: DiskFile): void {
+    const kept = file.isFile ? `; its first ${groupDigits(file.bytes)} bytes are a valid capture` : '';
+    this.fault = new OperatorError('FILE', `cannot write ${file.path}: ${describeErrno(file.errno)}${kept}`);
+  }
+
+  /** Removes finished files until `bytes` more may be written. False: there is no room. */
+  #makeRoom(file: DiskFile, bytes: number): boolean {
+    const limit = this.#spec.diskBytesMax;
+    if (limit === 0) return true;
+    while (this.#usedBytes(file) + bytes > limit) {
+      if (!this.#spec.removesOldest || this.#finished.length === 0) return false;
+      this.#removeOldest('disk');
+    }
+    return true;
+  }
+
+  #usedBytes(file: DiskFile): number {
+    let used = file.bytes + this.#indexBytes;
+    for (const finished of this.#finished) used += finished.bytes;
+    return used;
+  }
+
+  #removeOldest(why: string): void {
+    const oldest = this.#finished.shift();
+    if (oldest === undefined) return;
+    this.filesRemoved++;
+    // an open descriptor would keep its blocks
+    for (let i = this.#settling.length - 1; i >= 0; i--) {
+      if (this.#settling[i]!.path === oldest.path) this.#settling.splice(i, 1)[0]!.close();
+    }
+    try {
+      fs.unlinkSync(oldest.path);
+    } catch (error) {
+      // somebody else has removed or moved it: it takes no room here any more
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
+        this.fault = new OperatorError('FILE', `cannot remove ${oldest.path}: ${(error as Error).message}`);
+      }
+    }
+    this.#note({ removed: oldest.path, reason: why });
+  }
+
+  #note(entry: Record<string, string | number>): void {
+    const path = this.#spec.indexPath;
+    if (path === null) return;
+    if (this.#indexLines.length < INDEX_LINES_MAX) this.#indexLines.push(`${JSON.stringify(entry)}\n`);
+    try {
+      const text = this.#indexLines.join('');
+      fs.appendFileSync(path, text);
+      this.#indexBytes += Buffer.byteLength(text);
+      this.#indexLines = [];
+    } catch {
+      // a full disk: the lines are written with the next ones
+    }
+  }
+}
+
+function isFullErrno(errno: number): boolean {
+  return errno === Errno.ENOSPC || errno === Errno.EDQUOT;
+}
+
+function isRoomless(message: string): boolean {
+  return message.endsWith('(ENOSPC)') || message.endsWith('(EDQUOT)');
+}
+
+function isoTime(sec: number): string {
+  return new Date(sec * 1000).toISOString();
+}

@@ -1,0 +1,103 @@
+/**
+ * HOT: frames on their way into a file: record headers in a block, and the pieces that one gathering write takes.
+ *
+ * Long frames are written from where they lie (the kernel's ring, a mapped file); short ones are copied into the block
+ * behind their header. Measured, CPU a packet, pcap records, batches of 256, kernel 6.18, against one copy into a block
+ * of 1 MiB: pieces of 64 bytes cost 102 ns (copy 68) on tmpfs and 106 (30) on ext4; 512 bytes 288 (268) and 231 (176);
+ * 1514 bytes 678 (756) and 440 (600). Headers written into the ring in front of each frame save another 15 to 30 ns
+ * below 512 bytes and nothing above, and would make pages of a mapped file private: not kept.
+ */
+import type { FrameBatch } from '../../base/batch.ts';
+import type { Region } from '../../base/region.ts';
+import { RECORDS_MAX, VectorList } from '../../device/vector_list.ts';
+import { copyFrame } from '../../pcap/copy.ts';
+import type { RecordFormat } from './record_format.ts';
+
+/** Frames from this length on are not copied. */
+export const REFERENCE_BYTES_MIN = 768;
+/** Header, frame, trailer. */
+const PIECES_A_RECORD = 3;
+
+export class Gather {
+  readonly list: VectorList = new VectorList();
+  /** Bytes of each frame in the list. */
+  readonly caplens: Uint32Array = new Uint32Array(RECORDS_MAX);
+  /** Frames that the list refers to where they lie: the list must be written before their batch is given back. */
+  references = 0;
+  readonly #format: RecordFormat;
+  readonly #refers: boolean;
+  #block: Region | null = null;
+  #used = 0;
+
+  /** `refers`: false copies every frame, for blocks that outlive the batch. */
+  constructor(format: RecordFormat, refers: boolean) {
+    this.#format = format;
+    this.#refers = refers;
+  }
+
+  /** Begins anew in `block`, which is mapped memory of 1 MiB or more. */
+  reset(block: Region): void {
+    this.#block = block;
+    this.#used = 0;
+    this.references = 0;
+    this.list.clear();
+  }
+
+  get hasBlock(): boolean {
+    return this.#block !== null;
+  }
+
+  get isEmpty(): boolean {
+    return this.list.records === 0;
+  }
+
+  /** The block is somebody else's now. */
+  detach(): void {
+    this.#block = null;
+    this.list.clear();
+  }
+
+  /** Adds frame `i`. False: there is no room, the list is to be written first. Precondition: `hasBlock`. */
+  add(batch: FrameBatch, i: number): boolean {
+    const block = this.#block!;
+    const format = this.#format;
+    const list = this.list;
+    const region = batch.region;
+    const caplen = batch.caplen[i]!;
+    const header = format.headerBytes;
+    const trailer = format.trailerBytes(caplen);
+    const isReferred = this.#refers && caplen >= REFERENCE_BYTES_MIN && region.address !== 0;
+    const own = header + trailer + (isReferred ? 0 : caplen);
+    if (this.#used + own > block.byteLength || !list.hasRoom(PIECES_A_RECORD)) return false;
+    const at = this.#used;
+    format.putHeader(block.view, at, batch, i);
+    if (isReferred) {
+      list.add(block.address + at, header);
+      list.add(region.address + batch.at[i]!, caplen);
+      if (trailer > 0) {
+        format.putTrailer(block.view, at + header, caplen);
+        list.add(block.address + at + header, trailer);
+      }
+      this.references++;
+    } else {
+      copyFrame(region, batch.at[i]!, block, at + header, caplen);
+      if (trailer > 0) format.putTrailer(block.view, at + header + caplen, caplen);
+      list.add(block.address + at, own);
+    }
+    this.caplens[list.records] = caplen;
+    list.endRecord(header + caplen + trailer);
+    this.#used = at + own;
+    return true;
+  }
+
+  /** Bytes of the first `records` frames. */
+  frameBytes(records: number): number {
+    let sum = 0;
+    for (let n = 0; n < records; n++) sum += this.caplens[n]!;
+    return sum;
+  }
+
+  release(): void {
+    this.list.release();
+  }
+}
