@@ -4,6 +4,7 @@ import { OperatorError } from '../base/errors.ts';
 import { groupDigits } from '../base/units.ts';
 import type { Sink } from '../device/sink.ts';
 import { FlowKey } from '../flow/index.ts';
+import type { CaptureReader } from '../pcap/index.ts';
 import { Linktype, linktypeName } from '../wire/linktype.ts';
 import { Cause } from './causes.ts';
 import { type OpenReader, SequentialFeed } from './feed.ts';
@@ -50,19 +51,40 @@ export function isKept(spec: ReplaySpec): boolean {
   return spec.inputs.reduce((total, path) => total + sizeOf(path), 0) <= KEPT_BYTES_MAX;
 }
 
+/** What the header says of an input that can be read once only. The reader stays open for whoever opens it next. */
+function lookAtStream(first: CaptureReader): InputFacts {
+  const linktypes = new Set(first.info.interfaces.map((each) => each.linktype));
+  return {
+    packets: -1,
+    linktype: linktypes.values().next().value ?? Linktype.EN10MB,
+    linktypes,
+    longest: null,
+    flowKey: FlowKey.FiveTuple,
+    warnings: [],
+  };
+}
+
+/**
+ * Opens captures; one that can be read once only is opened when it is first asked for and handed out a second time, to
+ * be read. Preconditions: the first holder reads no packet and does not close it.
+ */
+export function sharingStreams(open: OpenReader): OpenReader {
+  const held = new Map<string, CaptureReader>();
+  return (path) => {
+    const waiting = held.get(path);
+    if (waiting !== undefined) {
+      held.delete(path);
+      return waiting;
+    }
+    const reader = open(path);
+    if (!Number.isFinite(sizeOf(path))) held.set(path, reader);
+    return reader;
+  };
+}
+
 /** Reads the inputs once, where they can be read again. Throws FILE and FORMAT where one cannot be opened. */
 export function lookAtInputs(spec: ReplaySpec, open: OpenReader): InputFacts {
-  if (!isRepeatable(spec)) {
-    const linktypes = new Set<number>();
-    return {
-      packets: -1,
-      linktype: Linktype.EN10MB,
-      linktypes,
-      longest: null,
-      flowKey: FlowKey.FiveTuple,
-      warnings: [],
-    };
-  }
+  if (!isRepeatable(spec)) return lookAtStream(open(spec.inputs[0]!));
   const shards = spec.workers > 1 || spec.shard !== null;
   const scan = scanInputs(spec.inputs, open, { originalLength: spec.originalLength, fragments: shards });
   return {

@@ -37,6 +37,11 @@ export function buildStages(spec: ReplaySpec, worker: number, sinks: readonly Si
   };
 }
 
+/** Link type that packets of link type `linktype` have behind the edits: what is written to a file. */
+export function editedLinktype(spec: ReplaySpec, linktype: number): number {
+  return spec.rewrite === null ? linktype : compileRewriter(spec.rewrite).linktypeAfter(linktype);
+}
+
 /** What an edit makes of a packet decides when the packets behind it are due, so every worker must make it. */
 function editsDecideSchedule(spec: ReplaySpec): boolean {
   const { rate, rewrite } = spec;

@@ -8,13 +8,13 @@ import { openCapture } from '../pcap/index.ts';
 import { Edit } from '../rewrite/rewriter.ts';
 import { Cause } from './causes.ts';
 import { Engine, type EngineResult } from './engine.ts';
-import { inputBytes, isKept, lookAtInputs, refuseOversize, rehearse } from './input.ts';
+import { inputBytes, isKept, lookAtInputs, refuseOversize, rehearse, sharingStreams } from './input.ts';
 import type { ErrorMessage, OutputResult, WorkerMessage, WorkerResult, WorkerStart } from './messages.ts';
 import { openOutputs, sendFrom } from './output.ts';
 import type { Stages } from './prepare.ts';
 import { Cell, Command, Progress } from './progress.ts';
 import type { Ask } from './send.ts';
-import { buildStages } from './stages.ts';
+import { buildStages, editedLinktype } from './stages.ts';
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -87,10 +87,10 @@ function main(start: WorkerStart): void {
   const progress = new Progress(spec.workers, start.shared);
   const clock = new SystemClock(start.epochSeconds, spec.timer);
   const shouldStop = (): boolean => progress.command === Command.Stop;
-  const openReader = (path: string) => openCapture(path, { shouldStop });
+  const openReader = sharingStreams((path) => openCapture(path, { shouldStop }));
   const keep = isKept(spec);
   const facts = lookAtInputs(spec, openReader);
-  const sinks = openOutputs(spec, worker, facts.linktype);
+  const sinks = openOutputs(spec, worker, editedLinktype(spec, facts.linktype));
   if (worker === 0 && !keep) refuseOversize(spec, sinks, facts);
   const stages = buildStages(spec, worker, sinks, facts);
   if (worker === 0) rehearse(spec, buildStages(spec, worker, sinks, facts), facts, openReader, sinks);
