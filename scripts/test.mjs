@@ -56,7 +56,13 @@ async function runTap(args, report) {
     setTimeout(() => stop('SIGKILL'), KILL_GRACE_MS).unref();
   }, SECONDS_MAX * 1000);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => stop(signal));
-  const closed = new Promise((resolve) => child.once('close', (code) => resolve(code ?? 1)));
+  const closed = new Promise((resolve) => {
+    child.once('exit', (code) => {
+      // A test that was stopped may have left programs running, which would hold the output open.
+      stop('SIGKILL');
+      resolve(code ?? 1);
+    });
+  });
   for await (const line of readline.createInterface({ input: child.stdout })) report.line(line);
   const code = await closed;
   clearTimeout(timer);
