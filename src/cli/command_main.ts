@@ -1,0 +1,37 @@
+/** The frame of a command: texts that are asked for, option files that are saved, errors in one line. */
+import { Exit } from '../base/errors.ts';
+import { type CommandLine, type CommandTable, parseCommandLine } from './command_line.ts';
+import { reportFailure } from './failure.ts';
+import type { Terminal } from './terminal.ts';
+import { readTextFile, writeTextFile } from './text_file.ts';
+import { packageVersion } from './version.ts';
+
+export type RunLine = Extract<CommandLine, { kind: 'run' }>;
+
+/** Never rejects. `run`: what the command does once its command line is understood. */
+export async function commandMain(
+  table: CommandTable,
+  argv: readonly string[],
+  terminal: Terminal,
+  run: (line: RunLine) => Promise<Exit> | Exit,
+): Promise<Exit> {
+  const debug = process.env['TSREPLAY_DEBUG'] === '1';
+  try {
+    const line = await parseCommandLine(table, argv, readTextFile);
+    return line.kind === 'run' ? await run(line) : await tell(table, line, terminal);
+  } catch (error) {
+    return reportFailure(terminal, table.name, error, debug);
+  }
+}
+
+async function tell(table: CommandTable, line: Exclude<CommandLine, RunLine>, terminal: Terminal): Promise<Exit> {
+  if (line.kind === 'version') terminal.out(`${table.name} version: ${packageVersion()}`);
+  else if (line.kind === 'save') writeTextFile(line.path, line.text);
+  else {
+    const { longHelp, shortHelp } = await import('./help.ts');
+    if (line.kind === 'usage') terminal.out(shortHelp(table).trimEnd());
+    else if (line.kind === 'help') terminal.out(longHelp(table).trimEnd());
+    else (await import('./pager.ts')).page(terminal, longHelp(table));
+  }
+  return Exit.Done;
+}
