@@ -1,0 +1,260 @@
+/**
+ * A capture as an async iterable of batches: for programs of one's own, and for `tscap` itself.
+ *
+ * ```ts
+ * const capture = openCapture({ interfaces: ['eth0'], filter: 'tcp port 80' });
+ * for await (const batch of capture) {
+ *   for (let i = 0; i < batch.count; i++) look(batch.region.view, batch.at[i], batch.caplen[i]);
+ * }
+ * ```
+ * Lifetime: a batch and the bytes it points to are valid until the next one is asked for (the next turn of the loop);
+ * they lie in the kernel's ring, which gets them back then. Copy what is to stay. Leaving the loop closes the capture.
+ */
+import { FrameBatch as Batch, type FrameBatch } from '../base/batch.ts';
+import { OperatorError } from '../base/errors.ts';
+import { plainRegion } from '../base/region.ts';
+import { openCaptureFiles } from '../device/capture_file.ts';
+import type { CaptureSource, SourceInterface } from '../device/capture_source.ts';
+import { enterNamespace, insideNamespace, PollSet, pauseMicroseconds, processCpuMs } from '../device/host_capture.ts';
+import { chooseCaptureBackend, openCaptureSource } from '../device/open_source.ts';
+import { RING_BATCH_FRAMES } from '../device/packet_ring.ts';
+import { CpuLimit } from './cpu_limit.ts';
+import { BUFFER_BYTES, type CaptureCounts, type CaptureOptions, RETIRE_MS, SNAPLEN_MAX } from './spec.ts';
+
+/** Longest time that a blocked thread does not look whether it is to stop. */
+const BLOCK_MS = 50;
+/** Pause of an event loop that found nothing. */
+const YIELD_MS = 5;
+/** Pause of a capture that is over its share of the processor. */
+const SHED_PAUSE_US = 5_000;
+/** Batches in a row before an event loop gets its turn. */
+const BATCHES_IN_A_ROW = 16;
+
+/** What several threads of one capture share. */
+export interface CaptureShared {
+  /** True: end, once what has been received is out. */
+  shouldStop(): boolean;
+  /** Of `wanted` frames, how many may still be handed out. */
+  claim(wanted: number): number;
+}
+
+export class Capture implements AsyncIterable<FrameBatch> {
+  readonly #sources: readonly CaptureSource[];
+  readonly #options: CaptureOptions;
+  readonly #shared: CaptureShared | null;
+  readonly #batch: FrameBatch = new Batch(RING_BATCH_FRAMES, plainRegion(0));
+  readonly #poll: PollSet | null;
+  readonly #cpu: CpuLimit | null;
+  #next = 0;
+  #delivered = 0;
+  #shed = 0;
+  #wantedLeft: number;
+  #stopped = false;
+  #full = false;
+  #open = true;
+
+  constructor(sources: readonly CaptureSource[], options: CaptureOptions, shared: CaptureShared | null) {
+    this.#sources = sources;
+    this.#options = options;
+    this.#shared = shared;
+    this.#wantedLeft = options.packets ?? Number.POSITIVE_INFINITY;
+    const canPoll = sources.length > 1 && sources.every((source) => source.fd >= 0);
+    this.#poll = canPoll ? new PollSet(sources.map((source) => source.fd)) : null;
+    const percent = options.cpuPercentMax;
+    this.#cpu = percent === undefined ? null : new CpuLimit(percent, performance.now(), processCpuMs);
+  }
+
+  /** In the order of `batch.interfaceIndex`. Captures being read may add more as they go. */
+  get interfaces(): readonly SourceInterface[] {
+    return this.#sources.flatMap((source) => source.interfaces);
+  }
+
+  /** What broke, where something did: the capture goes on with the interfaces that are left. */
+  get faults(): readonly OperatorError[] {
+    return this.#sources.flatMap((source) => (source.fault === null ? [] : [source.fault]));
+  }
+
+  /**
+   * The next frames; a batch without frames where nothing came within `timeoutMs`; null at the end. Blocks the thread.
+   */
+  next(timeoutMs: number): FrameBatch | null {
+    const batch = this.#batch;
+    batch.count = 0;
+    if (!this.#open || this.#full) return null;
+    if (!this.#stopped && this.#shared?.shouldStop() === true) this.stop();
+    if (this.#cpu !== null && !this.#stopped && this.#cpu.isOver(performance.now())) return this.#shedAll(batch);
+    if (this.#readSome(batch)) return batch;
+    if (this.#sources.every((source) => source.ended)) return null;
+    if (timeoutMs > 0) this.#wait(this.#stopped ? 1 : timeoutMs);
+    this.#readSome(batch);
+    return batch;
+  }
+
+  #shedAll(batch: FrameBatch): FrameBatch {
+    for (const source of this.#sources) this.#shed += source.shed();
+    pauseMicroseconds(SHED_PAUSE_US);
+    return batch;
+  }
+
+  /** From each source in turn, so that a busy one does not keep the others waiting. */
+  #readSome(batch: FrameBatch): boolean {
+    const sources = this.#sources;
+    for (let tried = 0; tried < sources.length; tried++) {
+      const source = sources[this.#next]!;
+      this.#next = (this.#next + 1) % sources.length;
+      if (source.ended || source.read(batch) === 0) continue;
+      this.#claim(batch);
+      return batch.count > 0;
+    }
+    return false;
+  }
+
+  #claim(batch: FrameBatch): void {
+    const wanted = Math.min(batch.count, this.#wantedLeft);
+    const granted = this.#shared === null ? wanted : this.#shared.claim(wanted);
+    if (granted < batch.count) this.#full = true;
+    batch.count = granted;
+    this.#wantedLeft -= granted;
+    if (this.#wantedLeft === 0) this.#full = true;
+    this.#delivered += granted;
+  }
+
+  #wait(timeoutMs: number): void {
+    if (this.#poll === null) {
+      this.#sources[0]!.wait(timeoutMs);
+      for (const source of this.#sources.slice(1)) source.wait(0);
+      return;
+    }
+    this.#poll.wait(timeoutMs);
+    // Each looks at its own errors.
+    for (const source of this.#sources) source.wait(0);
+  }
+
+  /** Nothing more comes in; what has been received is still handed out. */
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    for (const source of this.#sources) source.halt();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<FrameBatch, void, void> {
+    const blocks = this.#options.wait === 'block';
+    const idleMs = this.#options.idleMs ?? Number.POSITIVE_INFINITY;
+    let inARow = 0;
+    let lastMs = performance.now();
+    try {
+      for (;;) {
+        const batch = this.next(blocks ? Math.min(idleMs, BLOCK_MS) : 0);
+        if (batch === null) return;
+        if (batch.count > 0) {
+          yield batch;
+          if (++inARow % BATCHES_IN_A_ROW !== 0 || blocks) continue;
+        }
+        const nowMs = performance.now();
+        const isIdle = nowMs - lastMs >= idleMs;
+        if (isIdle) {
+          lastMs = nowMs;
+          batch.count = 0;
+          yield batch;
+        }
+        if (blocks && !isIdle) continue;
+        await new Promise((resolve) => (blocks || inARow > 0 ? setImmediate(resolve) : setTimeout(resolve, YIELD_MS)));
+        inARow = 0;
+      }
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Right at any time, also after `close`. */
+  counts(): CaptureCounts {
+    const counts = { filtered: 0, droppedByKernel: 0, droppedByInterface: 0, frozen: 0 };
+    for (const source of this.#sources) {
+      if (this.#open) source.updateStatistics();
+      counts.filtered += source.filtered;
+      counts.droppedByKernel += source.statistics.droppedByKernel;
+      counts.droppedByInterface += source.statistics.droppedByInterface;
+      counts.frozen += source.statistics.frozen;
+    }
+    const [delivered, shed] = [this.#delivered, this.#shed];
+    return { received: delivered + counts.filtered + shed + counts.droppedByKernel, delivered, shed, ...counts };
+  }
+
+  /** Per source, in the order given: what the statistics block of a capture file says. */
+  sourceStatistics(): { received: number; droppedByKernel: number; droppedByInterface: number }[] {
+    return this.#sources.map(({ statistics: { received, droppedByKernel, droppedByInterface } }) => ({
+      received,
+      droppedByKernel,
+      droppedByInterface,
+    }));
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    for (const source of this.#sources) source.halt();
+    this.counts();
+    this.#open = false;
+    for (const source of this.#sources) source.close();
+  }
+}
+
+/**
+ * Opens a capture. Throws an OperatorError that says what to type: USAGE (the filter, with the place), INTERFACE,
+ * PERMISSION, RESOURCE, FILE, FORMAT, UNSUPPORTED. `shared`: for captures that several threads make together.
+ */
+export function openCapture(options: CaptureOptions, shared: CaptureShared | null = null): Capture {
+  const files = options.files ?? [];
+  const interfaces = options.interfaces ?? [];
+  if ((files.length === 0) === (interfaces.length === 0)) {
+    throw new OperatorError('USAGE', 'a capture needs either interfaces or files');
+  }
+  return files.length > 0 ? openFiles(files, options, shared) : openInterfaces(interfaces, options, shared);
+}
+
+function openFiles(paths: readonly string[], options: CaptureOptions, shared: CaptureShared | null): Capture {
+  const shouldStop = (): boolean => shared?.shouldStop() ?? false;
+  const spec = { paths, filter: options.filter ?? '', snaplen: options.snaplen ?? SNAPLEN_MAX };
+  return new Capture([openCaptureFiles(spec, shouldStop)], options, shared);
+}
+
+function openInterfaces(names: readonly string[], options: CaptureOptions, shared: CaptureShared | null): Capture {
+  const open = (): Capture => {
+    const sources: CaptureSource[] = [];
+    try {
+      names.forEach((name, interfaceIndex) => {
+        sources.push(openOne(name, interfaceIndex, options));
+      });
+    } catch (error) {
+      for (const source of sources) source.close();
+      throw error;
+    }
+    return new Capture(sources, options, shared);
+  };
+  const { netns } = options;
+  return netns === undefined ? open() : insideNamespace(netns.path, netns.label, open);
+}
+
+function openOne(name: string, interfaceIndex: number, options: CaptureOptions): CaptureSource {
+  return openCaptureSource({
+    name,
+    backend: options.backend ?? chooseCaptureBackend(),
+    filter: options.filter ?? '',
+    snaplen: options.snaplen ?? SNAPLEN_MAX,
+    promiscuous: options.promiscuous ?? true,
+    direction: options.direction ?? 'inout',
+    bufferBytes: options.bufferBytes ?? BUFFER_BYTES,
+    retireMs: options.retireMs ?? RETIRE_MS,
+    stamps: options.stamps ?? 'host',
+    // One group for each interface.
+    fanoutGroup: options.fanoutGroup === undefined ? null : (options.fanoutGroup + interfaceIndex) & 0xffff,
+    interfaceIndex,
+  });
+}
+
+/** Moves this thread into the namespace, so that interfaces are also looked at there when the capture ends. */
+export function enterCaptureNamespace(options: CaptureOptions): CaptureOptions {
+  const { netns, ...rest } = options;
+  if (netns === undefined) return options;
+  enterNamespace(netns.path, netns.label);
+  return rest;
+}
