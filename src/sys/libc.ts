@@ -41,11 +41,19 @@ export function viewOf(address: number, byteLength: number): ArrayBuffer {
   return koffi.view(BigInt(address), byteLength);
 }
 
+/** Arrays whose address was taken last: they outlive the call that the address is for. */
+const addressed: ArrayBufferView[] = [];
+const ADDRESSED_MAX = 64;
+let addressedNext = 0;
+
 /**
- * Address of a typed array's first byte, for structs that hold pointers. Preconditions: the array's bytes lie outside
- * the V8 heap (64 bytes or more, or an ArrayBuffer of its own), and the caller keeps it referenced while the kernel
- * reads it.
+ * Address of a typed array's first byte, for structs that hold pointers. The array is kept from the garbage collector
+ * until 64 more addresses have been taken, which is long enough for the one call that follows; otherwise an optimised
+ * caller, which never names the array again, may lose it before the kernel reads it (seen). For longer, keep it
+ * referenced. Preconditions: the array's bytes lie outside the V8 heap (64 bytes or more, or an ArrayBuffer of its own).
  */
 export function dataAddress(array: ArrayBufferView): number {
+  addressed[addressedNext] = array;
+  addressedNext = (addressedNext + 1) % ADDRESSED_MAX;
   return Number(koffi.address(array));
 }
