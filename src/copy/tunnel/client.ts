@@ -1,0 +1,409 @@
+/**
+ * The agent's side of the tunnel. It connects, proves that it has the key and has the far end prove the same, registers
+ * sessions and gets the headers of their replies. When the connection is lost it comes back by itself, and registers
+ * every live session anew.
+ *
+ * ```
+ * const tunnel = new TunnelClient({ host, port, key, tls: null, onReplies });
+ * await tunnel.connect();            // rejects with an OperatorError: wrong key, wrong version, nobody there
+ * tunnel.register(key);              // leaves with the others of this turn of the event loop, or with flush()
+ * ```
+ */
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import { deferred } from '../../base/deferred.ts';
+import { OperatorError } from '../../base/errors.ts';
+import { FrameReader, frameOf } from './frames.ts';
+import { isProof, newNonce, proofOf } from './key.ts';
+import {
+  CHALLENGE_BYTES,
+  FRAME_BYTES_MAX,
+  FRAME_BYTES_MAX_STRANGER,
+  FRAME_HEAD_BYTES,
+  Frame,
+  HELLO_BYTES,
+  MAGIC,
+  PING_PERIOD_MS,
+  PROOF_BYTES,
+  REJECT_BYTES,
+  REPLIES_HEAD_BYTES,
+  Reject,
+  SESSION_ADD,
+  SESSION_BYTES_V6,
+  SESSION_REMOVE,
+  SILENCE_MS_MAX,
+  STATUS_BYTES,
+  STATUS_FIELDS,
+  TUNNEL_VERSION,
+  type TunnelStatus,
+  type Welcome,
+} from './protocol.ts';
+import { decodeReply, type Reply, replyBytes } from './reply.ts';
+import type { TunnelTls } from './server.ts';
+import { writeSessionEntry } from './session_entry.ts';
+import { KEY_WORDS } from './session_key.ts';
+import { SessionMap } from './session_map.ts';
+
+/** Replies as they came: valid during the call of `onReplies`. */
+export class ReplyBatch {
+  bytes: Buffer = Buffer.alloc(0);
+  view: DataView = new DataView(this.bytes.buffer);
+  /** Records lie in [at, end) of `bytes` and `view`; `at` moves with `next`. */
+  at = 0;
+  end = 0;
+  /** Replies that the far end gave up since the last batch because this end did not read. */
+  lost = 0;
+  /** Age of the oldest record when the batch left, µs. */
+  ageUs = 0;
+
+  /** Decodes the next record; false: there is none. */
+  next(into: Reply): boolean {
+    const bytes = decodeReply(this.view, this.at, this.end, into);
+    this.at += bytes;
+    return bytes > 0;
+  }
+}
+
+/** `waiting`: disconnected, and about to try again. `leaving`: connected, but the far end has said that it ends. */
+export type TunnelState = 'idle' | 'connecting' | 'ready' | 'leaving' | 'waiting' | 'closed';
+
+export interface TunnelClientOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly key: Uint8Array;
+  readonly tls: TunnelTls | null;
+  /** Sessions that may be registered at once. Default 1,000,000. */
+  readonly sessionsMax?: number;
+  readonly onReplies: (batch: ReplyBatch) => void;
+  /** After every change; `why`: one sentence, null where there is nothing to say. */
+  readonly onState?: (state: TunnelState, why: string | null) => void;
+  /** First and longest wait before another attempt. Default 50 ms, 2 s. */
+  readonly backOffMs?: readonly [number, number];
+}
+
+export interface TunnelClientStatistics {
+  connects: number;
+  disconnects: number;
+  batches: number;
+  replies: number;
+  /** Given up by the far end because this end did not read. */
+  lost: number;
+  registered: number;
+  unregistered: number;
+  /** Sessions registered again after a reconnect. */
+  registeredAnew: number;
+}
+
+const CONNECT_MS_MAX = 5_000;
+const OUT_BYTES = 65_536;
+/** Registrations that wait beyond this are given up for a new connection, which registers everything once. */
+const OUT_QUEUE_BYTES_MAX = 32 * 1024 * 1024;
+
+export class TunnelClient {
+  state: TunnelState = 'idle';
+  /** What the far end intercepts; null before the first connection. */
+  welcome: Welcome | null = null;
+  /** What the far end said of itself last; null before. */
+  remote: TunnelStatus | null = null;
+  readonly statistics: TunnelClientStatistics = {
+    connects: 0,
+    disconnects: 0,
+    batches: 0,
+    replies: 0,
+    lost: 0,
+    registered: 0,
+    unregistered: 0,
+    registeredAnew: 0,
+  };
+  readonly #options: TunnelClientOptions;
+  readonly #sessions: SessionMap;
+  readonly #batch = new ReplyBatch();
+  readonly #out: Buffer = Buffer.alloc(OUT_BYTES);
+  readonly #outView: DataView = new DataView(this.#out.buffer, this.#out.byteOffset, OUT_BYTES);
+  #outUsed = FRAME_HEAD_BYTES;
+  #flushing: NodeJS.Immediate | null = null;
+  #socket: Socket | null = null;
+  #reader: FrameReader | null = null;
+  #agentNonce: Buffer = Buffer.alloc(0);
+  #serverNonce: Buffer | null = null;
+  #heardAtMs = 0;
+  #timer: NodeJS.Timeout | null = null;
+  #retry: NodeJS.Timeout | null = null;
+  #backOffMs: number;
+  #first: ReturnType<typeof deferred<Welcome>> | null = null;
+
+  constructor(options: TunnelClientOptions) {
+    this.#options = options;
+    this.#sessions = new SessionMap(options.sessionsMax ?? 1_000_000);
+    this.#backOffMs = this.#backOff[0];
+  }
+
+  /** Sessions registered now. */
+  get sessions(): number {
+    return this.#sessions.count;
+  }
+
+  /** Resolves when both ends have proved themselves. Rejects with an OperatorError; may be called again then. */
+  connect(): Promise<Welcome> {
+    this.#first ??= deferred<Welcome>();
+    const { promise } = this.#first;
+    if (this.#socket === null) this.#open();
+    return promise;
+  }
+
+  /** Replies to this session come here from now on. False: `sessionsMax` are registered. */
+  register(key: Int32Array): boolean {
+    const before = this.#sessions.set(key, 1);
+    if (before < 0) return false;
+    if (before === 0) this.statistics.registered++;
+    this.#queue(SESSION_ADD, key);
+    return true;
+  }
+
+  unregister(key: Int32Array): void {
+    if (this.#sessions.delete(key) === 0) return;
+    this.statistics.unregistered++;
+    this.#queue(SESSION_REMOVE, key);
+  }
+
+  /** Sends what `register` and `unregister` have queued. */
+  flush(): void {
+    if (this.#flushing !== null) clearImmediate(this.#flushing);
+    this.#flushing = null;
+    const used = this.#outUsed;
+    this.#outUsed = FRAME_HEAD_BYTES;
+    if (used === FRAME_HEAD_BYTES || !this.#isOpen()) return;
+    this.#socket!.write(frameOf(Frame.Sessions, this.#out.subarray(FRAME_HEAD_BYTES, used)));
+    if (this.#socket!.writableLength > OUT_QUEUE_BYTES_MAX) this.#lose('the far end takes no registrations');
+  }
+
+  /** Ends the connection for good. */
+  close(): void {
+    if (this.state === 'closed') return;
+    this.flush();
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    this.#drop();
+    this.#move('closed', null);
+    this.#first?.reject(new OperatorError('ADDRESS', 'the tunnel was closed'));
+  }
+
+  get #backOff(): readonly [number, number] {
+    return this.#options.backOffMs ?? [50, 2_000];
+  }
+
+  #isOpen(): boolean {
+    return this.state === 'ready' || this.state === 'leaving';
+  }
+
+  #queue(operation: number, key: Int32Array): void {
+    // Not connected: the next connection registers what is live then.
+    if (!this.#isOpen()) return;
+    this.#outUsed = writeSessionEntry(this.#outView, this.#outUsed, operation, key);
+    if (this.#outUsed + SESSION_BYTES_V6 > OUT_BYTES) this.flush();
+    else this.#flushing ??= setImmediate(() => this.flush());
+  }
+
+  #move(state: TunnelState, why: string | null): void {
+    this.state = state;
+    this.#options.onState?.(state, why);
+  }
+
+  #open(): void {
+    const { host, port, tls } = this.#options;
+    this.#move('connecting', null);
+    this.#serverNonce = null;
+    const socket = tls === null ? connect({ host, port }) : connectTls({ host, port, ...tls, minVersion: 'TLSv1.2' });
+    socket.setNoDelay(true);
+    this.#socket = socket;
+    const reader = new FrameReader(FRAME_BYTES_MAX_STRANGER, (type, bytes, start, end) =>
+      this.#take(type, bytes, start, end),
+    );
+    this.#reader = reader;
+    this.#heardAtMs = Date.now();
+    socket.once(tls === null ? 'connect' : 'secureConnect', () => this.#hello());
+    socket.on('data', (chunk: Buffer) => {
+      if (this.#socket !== socket) return;
+      this.#heardAtMs = Date.now();
+      if (!reader.push(chunk) && this.#socket === socket) this.#lose('the far end does not speak this protocol');
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (this.#socket === socket) this.#lose(reasonOf(error, this.#where), 'ADDRESS', error);
+    });
+    socket.on('close', () => {
+      if (this.#socket === socket) this.#lose(`${this.#where} closed the connection`);
+    });
+    this.#timer = setInterval(() => this.#look(), PING_PERIOD_MS / 2);
+  }
+
+  get #where(): string {
+    const { host, port } = this.#options;
+    return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  }
+
+  #hello(): void {
+    this.#agentNonce = newNonce();
+    const hello = Buffer.allocUnsafe(HELLO_BYTES);
+    hello.writeUInt32BE(MAGIC, 0);
+    hello.writeUInt16BE(TUNNEL_VERSION, 4);
+    hello.set(this.#agentNonce, 6);
+    this.#socket!.write(frameOf(Frame.Hello, hello));
+  }
+
+  #look(): void {
+    const quietMs = Date.now() - this.#heardAtMs;
+    if (quietMs > (this.#isOpen() ? SILENCE_MS_MAX : CONNECT_MS_MAX)) this.#lose(`${this.#where} does not answer`);
+    else if (this.#isOpen()) this.#socket!.write(frameOf(Frame.Ping));
+  }
+
+  #take(type: number, bytes: Buffer, start: number, end: number): boolean {
+    if (this.#isOpen()) return this.#takeFromServer(type, bytes, start, end);
+    if (type === Frame.Reject && end - start === REJECT_BYTES) {
+      this.#rejected(bytes[start]!, bytes.readUInt16BE(start + 1));
+      return false;
+    }
+    if (type === Frame.Challenge && this.#serverNonce === null && end - start === CHALLENGE_BYTES) {
+      this.#serverNonce = Buffer.from(bytes.subarray(start + 2, end));
+      const proof = proofOf(this.#options.key, 'agent', this.#agentNonce, this.#serverNonce);
+      this.#reader!.frameBytesMax = FRAME_BYTES_MAX;
+      this.#socket!.write(frameOf(Frame.Proof, proof));
+      return true;
+    }
+    if (type !== Frame.Welcome || this.#serverNonce === null || end - start < PROOF_BYTES) return false;
+    return this.#welcomed(bytes.subarray(start, end));
+  }
+
+  #takeFromServer(type: number, bytes: Buffer, start: number, end: number): boolean {
+    if (type === Frame.Replies) return this.#replies(bytes, start, end);
+    if (type === Frame.Bye) {
+      this.#move('leaving', `${this.#where} ends the interception`);
+      return true;
+    }
+    if (type !== Frame.Status || end - start !== STATUS_BYTES) return false;
+    const status: Partial<TunnelStatus> = {};
+    STATUS_FIELDS.forEach((name, i) => {
+      status[name] = bytes.readDoubleBE(start + i * 8);
+    });
+    this.remote = status as TunnelStatus;
+    return true;
+  }
+
+  #replies(bytes: Buffer, start: number, end: number): boolean {
+    if (end - start < REPLIES_HEAD_BYTES) return false;
+    const batch = this.#batch;
+    const first = start + REPLIES_HEAD_BYTES;
+    batch.bytes = bytes;
+    batch.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    let count = 0;
+    for (let at = first; at < end; count++) {
+      const length = replyBytes(batch.view, at, end);
+      if (length === 0) return false;
+      at += length;
+    }
+    batch.lost = bytes.readUInt32BE(start);
+    batch.ageUs = bytes.readUInt32BE(start + 4);
+    batch.at = first;
+    batch.end = end;
+    this.statistics.batches++;
+    this.statistics.replies += count;
+    this.statistics.lost += batch.lost;
+    this.#options.onReplies(batch);
+    return true;
+  }
+
+  #welcomed(payload: Buffer): boolean {
+    const expected = proofOf(this.#options.key, 'server', this.#agentNonce, this.#serverNonce!);
+    if (!isProof(expected, payload.subarray(0, PROOF_BYTES))) {
+      this.#lose(`${this.#where} does not have the key: copy the key file from there to here`, 'PERMISSION');
+      return false;
+    }
+    try {
+      this.welcome = JSON.parse(payload.toString('utf8', PROOF_BYTES)) as Welcome;
+    } catch {
+      return false;
+    }
+    this.#backOffMs = this.#backOff[0];
+    this.statistics.connects++;
+    this.#move('ready', null);
+    this.#registerAll();
+    this.#first?.resolve(this.welcome);
+    this.#first = null;
+    return true;
+  }
+
+  #registerAll(): void {
+    const key = new Int32Array(KEY_WORDS);
+    this.#outUsed = FRAME_HEAD_BYTES;
+    for (let i = 0; i < this.#sessions.slots; i++) {
+      if (this.#sessions.keyAt(i, key) === 0) continue;
+      this.#queue(SESSION_ADD, key);
+      if (this.statistics.connects > 1) this.statistics.registeredAnew++;
+    }
+    this.flush();
+  }
+
+  #rejected(reason: number, version: number): void {
+    const [code, why] =
+      reason === Reject.WrongVersion
+        ? ([
+            'UNSUPPORTED',
+            `${this.#where} speaks tunnel version ${version}, this program ${TUNNEL_VERSION}: install the same version on both hosts`,
+          ] as const)
+        : reason === Reject.WrongKey
+          ? (['PERMISSION', `${this.#where} has another key: copy the key file from one host to the other`] as const)
+          : (['RESOURCE', `${this.#where} has as many agents as it takes: stop one of them`] as const);
+    this.#lose(why, code);
+  }
+
+  #drop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    if (this.#flushing !== null) clearImmediate(this.#flushing);
+    this.#timer = null;
+    this.#flushing = null;
+    this.#outUsed = FRAME_HEAD_BYTES;
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.on('error', () => {});
+    if (this.state === 'ready') socket?.end();
+    else socket?.destroy();
+    if (this.state === 'ready') setTimeout(() => socket?.destroy(), 200).unref();
+  }
+
+  /** The connection is gone, or was never made: tries again, or tells whoever waits for the first one. */
+  #lose(why: string, code: 'ADDRESS' | 'PERMISSION' | 'RESOURCE' | 'UNSUPPORTED' = 'ADDRESS', cause?: Error): void {
+    if (this.#socket === null) return;
+    if (this.#isOpen()) this.statistics.disconnects++;
+    this.state = 'connecting';
+    this.#drop();
+    if (this.#first !== null) {
+      const first = this.#first;
+      this.#first = null;
+      this.#move('idle', why);
+      first.reject(new OperatorError(code, why, { cause }));
+      return;
+    }
+    this.#move('waiting', why);
+    // Spread out, so that many agents do not come back at once.
+    this.#retry = setTimeout(() => this.#open(), this.#backOffMs * (0.75 + Math.random() / 2));
+    this.#backOffMs = Math.min(this.#backOffMs * 2, this.#backOff[1]);
+  }
+}
+
+function reasonOf(error: NodeJS.ErrnoException, where: string): string {
+  switch (error.code) {
+    case 'ECONNREFUSED':
+      return `nothing listens at ${where}: start tsintercept there, and let the firewall pass its port`;
+    case 'EHOSTUNREACH':
+    case 'ENETUNREACH':
+      return `there is no way to ${where}: see ip route get`;
+    case 'ETIMEDOUT':
+      return `${where} does not answer: is tsintercept running there, and does the firewall pass its port?`;
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `the name of ${where} is not known: give an address`;
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return `${where} cut the connection`;
+    default:
+      return `the tunnel to ${where} failed: ${error.message}`;
+  }
+}
