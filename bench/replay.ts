@@ -69,7 +69,7 @@ async function topspeed(bench: Bench, size: number): Promise<void> {
     ['tsreplay -t', tsreplay('-t', file)],
     ['tsreplay -t -K', tsreplay('-t', '-K', file)],
     ['… --qdisc-bypass', tsreplay('-t', '-K', '--qdisc-bypass', file)],
-    ['… --backend tx_ring', tsreplay('-t', '-K', '--backend', 'tx_ring', file)],
+    ['… sendmmsg', tsreplay('-t', '-K', '--backend', 'af_packet', file)],
     ['… --workers 2', tsreplay('-t', '-K', '--workers', '2', file)],
     ['… --xdp', tsreplay('-t', '-K', '--xdp', file)],
     ['… edits', tsreplay('-t', '-K', ...EDITS, file)],

@@ -1,4 +1,6 @@
-/** `npm run golden`: runs the golden replay cases; with `-- --update` writes their results anew. Review the diff then. */
+/**
+ * `npm run golden`: runs the golden replay cases; with `-- --update` writes their results anew. Review the diff then.
+ */
 import { spawnSync } from 'node:child_process';
 import process from 'node:process';
 import { root, setup } from './setup.mjs';

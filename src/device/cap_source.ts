@@ -1,5 +1,6 @@
 /**
- * HOT: frames through the npm package `cap` (optional dependency, a libpcap binding), by name only. Its limits, and what
+ * HOT: frames through the npm package `cap` (optional dependency, a libpcap binding), by name only. Its limits, and
+ * what
  * is done about them:
  *
  * - it loses packets with a small buffer: at least 64 MiB are asked for;

@@ -1,4 +1,6 @@
-/** Flows and hosts: the symmetric hash that shards flows, the table that counts them, and which side a packet is from. */
+/**
+ * Flows and hosts: the symmetric hash that shards flows, the table that counts them, and which side a packet is from.
+ */
 export { type AddressBlock, blockPredicate } from './address_block.ts';
 export { type AddressEnd, AddressFilter } from './address_filter.ts';
 export { openClassifier } from './classifier.ts';

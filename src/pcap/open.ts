@@ -25,7 +25,8 @@ export interface OpenCaptureOptions {
   /** Bytes of scratch memory behind each region, for frames that grow. Default 4 MiB. */
   readonly scratchBytes?: number;
   /**
-   * How a plain file comes into memory. `read` (default): into one small buffer that stays in the cache, which is two to
+   * How a plain file comes into memory. `read` (default): into one small buffer that stays in the cache, which is two
+   * to
    * fifteen times as fast (figures in `window.ts`). `map`: mapped copy-on-write; with a window of at least the file's
    * size every frame stays valid until `close`.
    */
@@ -153,8 +154,8 @@ function openReader(
     throw new OperatorError('FORMAT', `${name} ${unknownFormat(view, at, left, compression)}`);
   }
   if (left < PCAP_FILE_HEADER_BYTES) {
-    const what = `ends after ${left} of the ${PCAP_FILE_HEADER_BYTES} bytes of its file header; no packet was delivered`;
-    throw new OperatorError('FORMAT', `${name} ${what}`);
+    const what = `ends after ${left} of the ${PCAP_FILE_HEADER_BYTES} bytes of its file header`;
+    throw new OperatorError('FORMAT', `${name} ${what}; no packet was delivered`);
   }
   const header = parsePcapHeader(view, at);
   if (typeof header === 'string') throw new OperatorError('FORMAT', `${name} ${header}`);

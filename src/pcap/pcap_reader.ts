@@ -54,7 +54,9 @@ export class PcapReader implements CaptureReader {
     this.#window.close();
   }
 
-  /** Every whole record from region offset `from` on, as many as the batch holds. Returns the offset behind the last. */
+  /**
+   * Every whole record from region offset `from` on, as many as the batch holds. Returns the offset behind the last.
+   */
   #fill(batch: FrameBatch, from: number): number {
     const header = this.#header;
     const view = this.#window.region.view;
@@ -124,7 +126,8 @@ export class PcapReader implements CaptureReader {
     }
     const caplen = this.#caplenAt(at);
     if (caplen > FRAME_BYTES_MAX) {
-      const what = `its record header says ${caplen} captured bytes, more than the ${FRAME_BYTES_MAX} a packet may have`;
+      const limit = `more than the ${FRAME_BYTES_MAX} a packet may have`;
+      const what = `its record header says ${caplen} captured bytes, ${limit}`;
       throw recordFault(this.info.path, packet, this.#offset, what);
     }
     const what = `the file ends after ${left - headerBytes} of its ${caplen} captured bytes`;

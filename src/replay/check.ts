@@ -67,11 +67,11 @@ function checkInputs(spec: ReplaySpec): string | null {
 
 function checkOutputs(spec: ReplaySpec): string | null {
   if (spec.split.kind !== 'none' && spec.secondary === null) {
-    const option = spec.split.kind === 'cache' ? '--cachefile' : '--dualfile';
+    const option = { cache: '--cachefile', auto: '--auto', dualfile: '--dualfile' }[spec.split.kind];
     return `${option} needs a second interface: add --intf2`;
   }
   if (spec.split.kind === 'none' && spec.secondary !== null) {
-    return 'a second interface needs --cachefile or --dualfile, which say what goes there';
+    return 'a second interface needs --cachefile, --auto or --dualfile, which say what goes there';
   }
   if (spec.workers > 1 && (spec.primary.kind === 'file' || spec.secondary?.kind === 'file')) {
     return 'a file is written by one worker: use --workers 1 with --write';

@@ -53,7 +53,8 @@ export async function openReplay(spec: ReplaySpec, options: ReplayOptions = {}):
 }
 
 /**
- * `auto` as the backend that it stands for. At top speed AF_PACKET goes through its transmit ring, which is 1.03 to 1.18
+ * `auto` as the backend that it stands for. At top speed AF_PACKET goes through its transmit ring, which is 1.03 to
+ * 1.18
  * times as fast (docs/decisions/0004-tx-ring.md); where packets have their times, one call per packet is as exact.
  */
 function resolve(output: OutputSpec, topSpeed: boolean): OutputSpec {

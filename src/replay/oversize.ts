@@ -30,7 +30,9 @@ export class OversizeStage {
     return batch.caplen[i]! <= this.#limits[route]!;
   }
 
-  /** Appends what is made of a frame that does not fit to `out`; returns TAKE, or the Cause that nothing is sent for. */
+  /**
+   * Appends what is made of a frame that does not fit to `out`; returns TAKE, or the Cause that nothing is sent for.
+   */
   handle(batch: FrameBatch, i: number, route: number, out: FrameBatch): number {
     if (this.#policy === 'skip') return Cause.OversizeSkip;
     if (this.#policy === 'error') {

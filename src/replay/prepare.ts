@@ -24,10 +24,10 @@ export interface Adapter {
   ): typeof Edit.Unchanged | typeof Edit.Edited | typeof Edit.SoftError;
 }
 
-/** Says where a packet number goes. */
+/** Says where a packet goes. */
 export interface Router {
-  /** A Route, or the Cause (negated, minus one) that the packet is not sent for. */
-  route(packetNumber: number): number;
+  /** A Route, or the Cause (negated, minus one) that the packet is not sent for. Frame `i` is as it was read. */
+  route(packetNumber: number, batch: FrameBatch, i: number): number;
 }
 
 export interface Stages {
@@ -102,7 +102,7 @@ export class Preparer {
     if (!stages.flows.inShard(flow)) return mine ? Cause.OtherShard : TAKE;
     let route: number = Route.Primary;
     if (piece.route >= 0) route = piece.route;
-    else if (stages.router !== null) route = stages.router.route(batch.numberFirst + i);
+    else if (stages.router !== null) route = stages.router.route(batch.numberFirst + i, batch, i);
     if (route < 0) return mine ? -1 - route : TAKE;
     if (batch.caplen[i] === 0) return mine ? Cause.EmptyRecord : TAKE;
     if (!mine && !stages.prepareAll) {

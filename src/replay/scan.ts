@@ -5,6 +5,7 @@
 import { BATCH_FRAMES, FrameBatch } from '../base/batch.ts';
 import { OperatorError } from '../base/errors.ts';
 import { plainRegion } from '../base/region.ts';
+import type { Classifier } from '../flow/direction.ts';
 import { decode } from '../wire/decode.ts';
 import { Fragment, Layers } from '../wire/layers.ts';
 import type { OpenReader } from './feed.ts';
@@ -29,6 +30,8 @@ export interface ScanOptions {
   readonly originalLength: boolean;
   /** Look for IP fragments: a decode of every packet. */
   readonly fragments: boolean;
+  /** Shown every packet, or null. */
+  readonly direction: Classifier | null;
 }
 
 /**
@@ -69,6 +72,7 @@ class Scan implements ScanResult {
     for (let i = 0; i < batch.count; i++) {
       if (lengths[i]! > lengths[most]!) most = i;
       if (i === 0 || batch.linktype[i] !== batch.linktype[i - 1]) this.linktypes.add(batch.linktype[i]!);
+      if (this.#options.direction !== null) this.#options.direction.look(batch, i);
       if (this.#options.fragments && !this.fragments) this.fragments = this.#isFragment(batch, i);
     }
     this.packets += batch.count;

@@ -2,6 +2,7 @@
  * What a replay is to do: frozen plain data. Made by the command line or a library user, checked by `checkReplaySpec`,
  * carried into workers by structured clone. Opening touches the machine; a spec never does.
  */
+import type { AutoSpec } from '../flow/direction.ts';
 import type { RewriteSpec } from '../rewrite/spec.ts';
 
 export interface ReplaySpec {
@@ -52,6 +53,8 @@ export type SplitSpec =
   | { readonly kind: 'none' }
   /** tcpprep cache file, version 04. */
   | { readonly kind: 'cache'; readonly path: string }
+  /** The clients' packets to primary, the servers' to secondary, told apart by their traffic in all inputs together. */
+  | { readonly kind: 'auto'; readonly auto: AutoSpec }
   /** Inputs (1,2), (3,4)… merged by time; odd ones to primary, even ones to secondary. */
   | { readonly kind: 'dualfile' };
 

@@ -1,7 +1,9 @@
 /** The stages of preparation for one worker, made from the spec. */
+import type { FrameBatch } from '../base/batch.ts';
 import { openFrameFilter } from '../device/filter.ts';
 import type { Sink } from '../device/sink.ts';
-import type { FlowKey } from '../flow/index.ts';
+import type { Classifier } from '../flow/direction.ts';
+import type { FlowKey } from '../flow/hash.ts';
 import { type PrepCache, PrepVerdict, readPrepCache } from '../pcap/index.ts';
 import { compileRewriter } from '../rewrite/index.ts';
 import { openAdapter } from './adapt.ts';
@@ -17,6 +19,8 @@ export interface StageFacts {
   /** Link type of the first packet, which the filter is compiled for. */
   readonly linktype: number;
   readonly flowKey: FlowKey;
+  /** Of a split of kind auto; otherwise null. */
+  readonly direction: Classifier | null;
 }
 
 /** Throws OperatorError for a filter, a cache file or an output that cannot be used. */
@@ -27,7 +31,7 @@ export function buildStages(spec: ReplaySpec, worker: number, sinks: readonly Si
   const filter = spec.select.filter === null ? null : openFrameFilter(spec.select.filter, facts.linktype);
   return {
     select: new Select(spec.select, filter),
-    router: spec.split.kind === 'cache' ? new CacheRouter(readPrepCache(spec.split.path)) : null,
+    router: routerOf(spec, facts),
     rewriter,
     adapters: sinks.map((sink, route) => openAdapter(spec, outputs[route]!, sink, grows)),
     oversize: new OversizeStage(spec.oversize, sinks),
@@ -49,6 +53,24 @@ function editsDecideSchedule(spec: ReplaySpec): boolean {
   if (rate.kind === 'topspeed') return spec.select.limit > 0 && spec.oversize !== 'error';
   const countsBytes = rate.kind === 'mbps' || rate.kind === 'profile';
   return (countsBytes && (rewrite !== null || spec.originalLength)) || spec.oversize !== 'error';
+}
+
+function routerOf(spec: ReplaySpec, facts: StageFacts): Router | null {
+  if (spec.split.kind === 'cache') return new CacheRouter(readPrepCache(spec.split.path));
+  return facts.direction === null ? null : new DirectionRouter(facts.direction);
+}
+
+/** Clients to primary, servers to secondary. */
+class DirectionRouter implements Router {
+  readonly #classifier: Classifier;
+
+  constructor(classifier: Classifier) {
+    this.#classifier = classifier;
+  }
+
+  route(_packetNumber: number, batch: FrameBatch, i: number): number {
+    return this.#classifier.isPrimary(this.#classifier.look(batch, i)) ? Route.Primary : Route.Secondary;
+  }
 }
 
 /** A tcpprep cache. Packet numbers start at 1 in each file and loop. */

@@ -40,7 +40,8 @@ export class GzipEncoder implements Encoder {
     this.#end = bind(ZLIB, 'int deflateEnd(intptr_t stream)');
     const init = bind(
       ZLIB,
-      'int deflateInit2_(intptr_t stream, int level, int method, int bits, int memory, int strategy, const char *version, int size)',
+      'int deflateInit2_(intptr_t stream, int level, int method, int bits, int memory, int strategy, ' +
+        'const char *version, int size)',
     );
     const address = this.#state.address;
     const status = init(address, level, Z_DEFLATED, GZIP_WINDOW_BITS, Z_MEMORY_LEVEL, 0, '1.2.11', Z_STREAM.SIZE);

@@ -50,7 +50,8 @@ let addressedNext = 0;
  * Address of a typed array's first byte, for structs that hold pointers. The array is kept from the garbage collector
  * until 64 more addresses have been taken, which is long enough for the one call that follows; otherwise an optimised
  * caller, which never names the array again, may lose it before the kernel reads it (seen). For longer, keep it
- * referenced. Preconditions: the array's bytes lie outside the V8 heap (64 bytes or more, or an ArrayBuffer of its own).
+ * referenced. Preconditions: the array's bytes lie outside the V8 heap (64 bytes or more, or an ArrayBuffer of its
+ * own).
  */
 export function dataAddress(array: ArrayBufferView): number {
   addressed[addressedNext] = array;

@@ -131,7 +131,8 @@ t.test('faults name file, packet and byte; everything before them is delivered',
   t.same(read.packets, expected(packets.slice(0, 2)));
   t.equal(
     read.error?.message,
-    `${at}: packet 3 at byte ${third}: its record header says 262145 captured bytes, more than the 262144 a packet may have; 2 packets before it were delivered`,
+    `${at}: packet 3 at byte ${third}: its record header says 262145 captured bytes, more than the 262144 a packet ` +
+      'may have; 2 packets before it were delivered',
   );
   t.equal((read.error as OperatorError).code, 'FORMAT');
 });
@@ -299,7 +300,8 @@ t.test(
       const hide = 'mount --bind /dev/null "$(readlink -f "$0")" && exec "$1" --input-type=module -e "$2" "$3"';
       const child = spawnSync('unshare', ['-m', 'sh', '-c', hide, at, process.execPath, script, input]);
       const kind = library === 'libz.so.1' ? 'gzip' : 'zstd';
-      const sentence = `UNSUPPORTED a ${kind} file needs ${library}, which is not installed: apt-get install ${debianPackage}\n`;
+      const remedy = `apt-get install ${debianPackage}`;
+      const sentence = `UNSUPPORTED a ${kind} file needs ${library}, which is not installed: ${remedy}\n`;
       t.equal(String(child.stdout), sentence, String(child.stderr));
     }
   },

@@ -1,5 +1,6 @@
 /**
- * Golden cases: `fixtures/golden/<case>/case.json` names a fixture and options; `out.pcap` is what leaves, byte for byte
+ * Golden cases: `fixtures/golden/<case>/case.json` names a fixture and options; `out.pcap` is what leaves, byte for
+ * byte
  * and in order, `counters.json` what the report says. `npm run golden -- --update` writes both anew, for review.
  */
 import { spawnSync } from 'node:child_process';
