@@ -1,5 +1,13 @@
 /** Rewriting of packets at layers 2 to 4: `compileRewriter(spec).edit(batch, i, direction)`. */
 export { parseAddressMap, parseEndpoints } from './address_map.ts';
+export {
+  AnonymizeCounters,
+  type Anonymizer,
+  type AnonymizeSpec,
+  openAnonymizer,
+  parsePayloadPolicy,
+  readAnonymizeKey,
+} from './anonymize.ts';
 export { CAUSE_NAMES, Cause, RewriteCounters } from './causes.ts';
 export { cidrFromText, ipv4FromText, ipv6FromText } from './cidr.ts';
 export { CompiledRewriter, compileRewriter } from './compile.ts';
