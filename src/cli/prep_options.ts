@@ -1,16 +1,8 @@
 /** The options of `tsprep`: names as in tcpprep, which it takes the place of. */
 import type { OptionGroup } from './option_table.ts';
+import { AUTO_MODES } from './prep_auto.ts';
 import { addressList, macList, packetRule } from './prep_values.ts';
 import { choice, decimal, integer, text } from './values.ts';
-
-/** Shared with other commands that split without a cache file. */
-export const AUTO_MODES: Readonly<Record<string, string>> = {
-  bridge: 'bridge',
-  router: 'router',
-  client: 'client',
-  server: 'server',
-  first: 'first',
-};
 
 const MODES: OptionGroup = {
   heading: 'How packets are split (one of these)',

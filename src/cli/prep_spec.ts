@@ -1,29 +1,11 @@
 /** Option values of `tsprep` to what is to be done. Files that options name have been read before. */
-import {
-  type AddressBlock,
-  AUTO_DEFAULTS,
-  type AutoMode,
-  type AutoSpec,
-  addressText,
-  type DirectionSpec,
-  type Services,
-  wellKnownServices,
-} from '../flow/index.ts';
+import { type AddressBlock, addressText, type DirectionSpec, type Services, wellKnownServices } from '../flow/index.ts';
+import { type AutoOptions, autoSpecFrom } from './prep_auto.ts';
 import { posixRegex } from './prep_regex.ts';
 import type { PacketRule } from './prep_values.ts';
 import { usage } from './values.ts';
 
 /** As the option parsers leave them, by commander's attribute names. */
-export interface AutoOptions {
-  readonly auto?: AutoMode;
-  readonly ratio?: number;
-  readonly minmask?: number;
-  readonly maxmask?: number;
-  readonly nonip?: true;
-  readonly reverse?: true;
-  readonly compat?: 'tcpprep';
-}
-
 export interface PrepOptions extends AutoOptions {
   readonly cidr?: readonly AddressBlock[];
   readonly regex?: string;
@@ -69,26 +51,6 @@ export function directionSpecFrom(options: PrepOptions, services: Services | nul
   }
   if (options.mac !== undefined) return { kind: 'mac', macs: options.mac, reverse, nonIpPrimary };
   throw usage('how are packets to be split? Give --auto, --cidr, --regex, --port or --mac (see tsprep --help)');
-}
-
-/** `--auto` and the options around it; shared by every command that takes `--auto`. */
-export function autoSpecFrom(mode: AutoMode, options: AutoOptions): AutoSpec {
-  const compat = options.compat === 'tcpprep';
-  const minmask = options.minmask ?? AUTO_DEFAULTS.minmask;
-  const maxmask = options.maxmask ?? AUTO_DEFAULTS.maxmask;
-  if (maxmask >= minmask) {
-    throw usage(`--maxmask ${maxmask} is to be less than --minmask ${minmask}: it is the shorter prefix`);
-  }
-  return {
-    kind: 'auto',
-    mode,
-    ratio: options.ratio ?? AUTO_DEFAULTS.ratio,
-    minmask,
-    maxmask,
-    nonIpPrimary: options.nonip ?? false,
-    reverse: (options.reverse ?? false) && !compat,
-    compat,
-  };
 }
 
 /**

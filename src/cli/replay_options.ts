@@ -1,5 +1,6 @@
 /** The options of `tsreplay`, all but the rewriting ones: names as in tcpreplay, which they take the place of. */
 import type { OptionGroup } from './option_table.ts';
+import { AUTO_ROWS } from './prep_auto.ts';
 import { choice, decimal, hostPort, integer, packetList, positive, shard, text } from './values.ts';
 
 const OUTPUT: OptionGroup = {
@@ -19,7 +20,7 @@ const OUTPUT: OptionGroup = {
       short: 'I',
       value: 'NAME',
       parse: text,
-      help: 'Interface for the secondary side of a split; needs --cachefile or --dualfile',
+      help: 'Interface for the secondary side of a split; needs --cachefile, --auto or --dualfile',
     },
     {
       name: 'write',
@@ -119,6 +120,7 @@ const SELECTION: OptionGroup = {
       help: `Split by a tcpprep cache: for each packet number, --intf1, --intf2 or not sent. Numbers begin at 1 in each
         file and loop`,
     },
+    ...AUTO_ROWS,
     {
       name: 'dualfile',
       short: '2',

@@ -10,6 +10,7 @@ import type {
   SplitSpec,
   TimerMode,
 } from '../replay/spec.ts';
+import { type AutoOptions, autoSpecFrom } from './prep_auto.ts';
 import { rewriteSpecFrom } from './rewrite_options.ts';
 import { moment, secondsToNs, usage } from './values.ts';
 
@@ -23,7 +24,7 @@ export interface Surroundings {
 }
 
 /** As the option parsers leave them, by commander's attribute names. */
-export interface ReplayOptions {
+export interface ReplayOptions extends AutoOptions {
   readonly intf1?: string;
   readonly intf2?: string;
   readonly write?: string;
@@ -153,6 +154,7 @@ function backendOf(options: ReplayOptions): Backend | 'auto' {
 
 function splitOf(options: ReplayOptions): SplitSpec {
   if (options.cachefile !== undefined) return { kind: 'cache', path: options.cachefile };
+  if (options.auto !== undefined) return { kind: 'auto', auto: autoSpecFrom(options.auto, options) };
   return { kind: options.dualfile ? 'dualfile' : 'none' };
 }
 

@@ -12,14 +12,16 @@ const RULES: readonly Rule[] = [
     why: 'a replay has one speed',
   },
   { oneOf: ['loopdelay-ms', 'loopdelay-ns'], why: 'there is one delay between loops' },
-  { oneOf: ['cachefile', 'dualfile'], why: 'packets are split in one way' },
+  { oneOf: ['cachefile', 'auto', 'dualfile'], why: 'packets are split in one way' },
   { oneOf: ['include', 'exclude'], why: 'leave the excluded numbers out of --include' },
   { oneOf: ['xdp', 'raw', 'backend'], why: 'packets take one way to the interface' },
   { option: 'write', excludes: ['intf1', 'intf2'], why: ONE_DESTINATION },
   { option: 'write', excludes: ['xdp', 'raw', 'backend'], why: 'a file needs no way to an interface' },
   { option: 'intf2', needs: ['intf1'] },
-  { option: 'intf2', needs: ['cachefile', 'dualfile'], why: 'something must say which packets go there' },
+  { option: 'intf2', needs: ['cachefile', 'auto', 'dualfile'], why: 'something must say which packets go there' },
   { option: 'cachefile', needs: ['intf2'], why: 'the secondary packets need an interface' },
+  { option: 'auto', needs: ['intf2'], why: 'the secondary packets need an interface' },
+  ...['ratio', 'minmask', 'maxmask', 'nonip'].map((option): Rule => ({ option, needs: ['auto'] })),
   { option: 'dualfile', needs: ['intf2'], why: 'the even files need an interface' },
   { option: 'pps-multi', needs: ['pps'] },
   { option: 'xdp-batch-size', needs: ['xdp', 'backend'] },
@@ -37,7 +39,7 @@ const RULES: readonly Rule[] = [
   { option: 'stats', excludes: ['json'], why: 'the JSON object stands alone on standard output' },
   { option: 'oneatatime', excludes: ['workers', 'start-at'], why: 'the operator says when' },
   // Of the rewriting options, those that have to do with a replay; the others are checked with their values.
-  { option: 'endpoints', needs: ['cachefile'], why: 'something must say which side sent a packet' },
+  { option: 'endpoints', needs: ['cachefile', 'auto'], why: 'something must say which side sent a packet' },
   { option: 'mtu', needs: ['mtu-trunc'], why: 'a limit alone changes nothing' },
 ];
 

@@ -3,7 +3,9 @@ import fs from 'node:fs';
 import { OperatorError } from '../base/errors.ts';
 import { groupDigits } from '../base/units.ts';
 import type { Sink } from '../device/sink.ts';
-import { FlowKey } from '../flow/index.ts';
+import { openClassifier } from '../flow/classifier.ts';
+import type { Classifier } from '../flow/direction.ts';
+import { FlowKey } from '../flow/hash.ts';
 import type { CaptureReader } from '../pcap/index.ts';
 import { Linktype, linktypeName } from '../wire/linktype.ts';
 import { Cause } from './causes.ts';
@@ -17,6 +19,9 @@ const KEPT_BYTES_MAX = 256 * 1024 * 1024;
 /** No framing makes a frame longer by more than this: an Ethernet header and two VLAN tags. */
 const GROWTH_BYTES_MAX = 22;
 
+const UNREPEATABLE =
+  '--auto reads its input twice, which a stream does not allow: take --auto first, a file, or a cache of tsprep';
+
 export interface InputFacts {
   /** Packets in one pass, or -1 where the inputs can be read once only. */
   readonly packets: number;
@@ -25,6 +30,8 @@ export interface InputFacts {
   readonly linktypes: ReadonlySet<number>;
   readonly longest: LongestFrame | null;
   readonly flowKey: FlowKey;
+  /** Settled; null where the split is not of kind auto. */
+  readonly direction: Classifier | null;
   readonly warnings: readonly string[];
 }
 
@@ -52,7 +59,8 @@ export function isKept(spec: ReplaySpec): boolean {
 }
 
 /** What the header says of an input that can be read once only. The reader stays open for whoever opens it next. */
-function lookAtStream(first: CaptureReader): InputFacts {
+function lookAtStream(first: CaptureReader, direction: Classifier | null): InputFacts {
+  if (direction?.waits) throw new OperatorError('USAGE', UNREPEATABLE);
   const linktypes = new Set(first.info.interfaces.map((each) => each.linktype));
   return {
     packets: -1,
@@ -60,6 +68,7 @@ function lookAtStream(first: CaptureReader): InputFacts {
     linktypes,
     longest: null,
     flowKey: FlowKey.FiveTuple,
+    direction,
     warnings: [],
   };
 }
@@ -84,15 +93,19 @@ export function sharingStreams(open: OpenReader): OpenReader {
 
 /** Reads the inputs once, where they can be read again. Throws FILE and FORMAT where one cannot be opened. */
 export function lookAtInputs(spec: ReplaySpec, open: OpenReader): InputFacts {
-  if (!isRepeatable(spec)) return lookAtStream(open(spec.inputs[0]!));
+  const direction = spec.split.kind === 'auto' ? openClassifier(spec.split.auto) : null;
+  if (!isRepeatable(spec)) return lookAtStream(open(spec.inputs[0]!), direction);
   const shards = spec.workers > 1 || spec.shard !== null;
-  const scan = scanInputs(spec.inputs, open, { originalLength: spec.originalLength, fragments: shards });
+  const scan = scanInputs(spec.inputs, open, { originalLength: spec.originalLength, fragments: shards, direction });
+  const unparted = direction?.settle() ?? null;
+  if (unparted !== null) throw new OperatorError('FORMAT', `${unparted}: raise --minmask, or take another --auto mode`);
   return {
     packets: scan.packets,
     linktype: scan.linktypes.values().next().value ?? Linktype.EN10MB,
     linktypes: scan.linktypes,
     longest: scan.longest,
     flowKey: scan.fragments ? FlowKey.Addresses : FlowKey.FiveTuple,
+    direction,
     warnings: scan.packets === 0 ? ['there are no packets in the input: nothing will be sent'] : [],
   };
 }

@@ -187,7 +187,7 @@ const REFUSALS: readonly (readonly [string, string | RegExp])[] = [
   ['-t -t x', '--topspeed may be given once only (the command line)'],
   ['-i a -w b x', '--write and --intf1 cannot both be given: a packet goes to one place'],
   ['-I a x', '--intf2 needs --intf1'],
-  ['-i a -I b x', '--intf2 needs --cachefile or --dualfile: something must say which packets go there'],
+  ['-i a -I b x', '--intf2 needs --cachefile, --auto or --dualfile: something must say which packets go there'],
   ['-i a -c b x', '--cachefile needs --intf2: the secondary packets need an interface'],
   ['-i a -I b -c c -2 x', '--cachefile and --dualfile cannot both be given: packets are split in one way'],
   ['--pps-multi 2 x', '--pps-multi needs --pps'],
