@@ -60,7 +60,6 @@ export function isKept(spec: ReplaySpec): boolean {
 
 /** What the header says of an input that can be read once only. The reader stays open for whoever opens it next. */
 function lookAtStream(first: CaptureReader, direction: Classifier | null): InputFacts {
-  if (direction?.waits) throw new OperatorError('USAGE', UNREPEATABLE);
   const linktypes = new Set(first.info.interfaces.map((each) => each.linktype));
   return {
     packets: -1,
@@ -94,7 +93,10 @@ export function sharingStreams(open: OpenReader): OpenReader {
 /** Reads the inputs once, where they can be read again. Throws FILE and FORMAT where one cannot be opened. */
 export function lookAtInputs(spec: ReplaySpec, open: OpenReader): InputFacts {
   const direction = spec.split.kind === 'auto' ? openClassifier(spec.split.auto) : null;
-  if (!isRepeatable(spec)) return lookAtStream(open(spec.inputs[0]!), direction);
+  if (!isRepeatable(spec)) {
+    if (direction?.waits) throw new OperatorError('USAGE', UNREPEATABLE);
+    return lookAtStream(open(spec.inputs[0]!), direction);
+  }
   const shards = spec.workers > 1 || spec.shard !== null;
   const scan = scanInputs(spec.inputs, open, { originalLength: spec.originalLength, fragments: shards, direction });
   const unparted = direction?.settle() ?? null;
