@@ -37,6 +37,10 @@ export class RewriteCounters {
   unchanged = 0;
   dropped = 0;
   failed = 0;
+  /** Those of `unchanged` that hold neither an IP nor an ARP packet. */
+  unchangedNotIp = 0;
+  /** Those of `dropped` that the capture had cut (`fixLength: 'delete'`). */
+  cut = 0;
   /** Failed packets by `Cause`. */
   readonly softErrors: Float64Array = new Float64Array(CAUSE_NAMES.length);
 

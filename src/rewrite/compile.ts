@@ -18,7 +18,7 @@ import { ETHERTYPE_MIN, EtherType } from '../wire/protocol.ts';
 import { fixChecksums } from '../wire/verify.ts';
 import { Cause, RewriteCounters } from './causes.ts';
 import { EDITED_BYTES_MAX, Frame } from './frame.ts';
-import { Framer, framingOf } from './framing.ts';
+import { Framer, framingOf, type MissingMacs } from './framing.ts';
 import { Fuzzer } from './fuzzer.ts';
 import { IpEditor } from './ip_editor.ts';
 import { fillsFrame, LengthEditor } from './length_editor.ts';
@@ -80,6 +80,11 @@ export class CompiledRewriter implements Rewriter {
     return this.#framer === null ? linktype : this.#framer.linktypeAfter(linktype);
   }
 
+  /** Addresses that Ethernet headers made of frames of this link type would lack; null: none. */
+  macsMissing(linktype: number, bothSides: boolean): MissingMacs | null {
+    return this.#framer === null ? null : this.#framer.macsMissing(linktype, bothSides);
+  }
+
   edit(batch: FrameBatch, i: number, direction: Direction): EditStatus {
     const frame = this.#frame;
     frame.load(batch, i);
@@ -87,6 +92,7 @@ export class CompiledRewriter implements Rewriter {
     if (this.#stripsFcs && frame.caplen > ETHERNET_FCS_LEN) this.#stripFcs(frame);
     if (this.#editsLengths && this.#lengths.drops(frame)) {
       this.counters.dropped++;
+      this.counters.cut++;
       return Edit.Drop;
     }
     if (this.#isReference) useInnerEthernet(frame);
@@ -111,6 +117,7 @@ export class CompiledRewriter implements Rewriter {
     if (frame.layers.macs >= 0) setMulticastMac(frame);
     if (!frame.changed) {
       this.counters.unchanged++;
+      if (frame.layers.ip < 0 && frame.layers.arp < 0) this.counters.unchangedNotIp++;
       return Edit.Unchanged;
     }
     frame.store(batch, i);

@@ -129,6 +129,22 @@ export function framingOf(spec: RewriteSpec): FramingSpec | null {
   };
 }
 
+/** What is missing, and the options that say it. */
+export interface MissingMacs {
+  readonly what: string;
+  readonly option: string;
+}
+
+/** Link types whose frames carry source and destination MAC addresses. */
+const WITH_MACS: readonly number[] = [
+  Linktype.EN10MB,
+  Linktype.JUNIPER_ETHER,
+  Linktype.IEEE802_11,
+  Linktype.IEEE802_11_RADIOTAP,
+];
+/** Link types that carry the source's. */
+const WITH_SOURCE: readonly number[] = [Linktype.LINUX_SLL, Linktype.LINUX_SLL2];
+
 export class Framer {
   readonly #spec: FramingSpec;
   readonly #headerLen: number;
@@ -161,6 +177,22 @@ export class Framer {
   linktypeAfter(linktype: number): number {
     const { encapsulation, linktype: fixed } = this.#spec;
     return fixed ?? (encapsulation === 'user' ? linktype : LINKTYPE_OF[encapsulation]);
+  }
+
+  /** Addresses that Ethernet headers made of frames of this link type would lack; null: none. */
+  macsMissing(linktype: number, bothSides: boolean): MissingMacs | null {
+    const { encapsulation, destinationMac, sourceMac, resolveMac } = this.#spec;
+    if (encapsulation !== 'enet' || WITH_MACS.includes(linktype)) return null;
+    const lacks = (pair: MacPair): boolean =>
+      pair.clientToServer === null || (bothSides && pair.serverToClient === null);
+    const noDestination = resolveMac === null && lacks(destinationMac);
+    const noSource = !WITH_SOURCE.includes(linktype) && lacks(sourceMac);
+    const value = bothSides ? 'MAC,MAC' : 'MAC';
+    if (noDestination && noSource) {
+      return { what: 'MAC addresses', option: `--enet-smac=${value} and --enet-dmac=${value}` };
+    }
+    if (noDestination) return { what: 'destination MAC address', option: `--enet-dmac=${value}` };
+    return noSource ? { what: 'source MAC address', option: `--enet-smac=${value}` } : null;
   }
 
   /** Converts frame `i` of the batch. `SoftError`: see `cause`; `NoRoom`: see `Edit`. Nothing is changed then. */

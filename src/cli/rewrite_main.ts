@@ -1,0 +1,79 @@
+/** `tsrewrite`: argv to spec to run to exit status. What is slow to load is loaded when it is needed. */
+import { Exit } from '../base/errors.ts';
+import { type CommandLine, parseCommandLine } from './command_line.ts';
+import { oneLine, reportFailure } from './failure.ts';
+import { idleOptions, type RewriteFileSpec, rewriteFileSpecFrom } from './rewrite_file_spec.ts';
+import { jsonRewriteReport, type RewriteOutcome, rewriteExit, rewriteReportLines } from './rewrite_report.ts';
+import { runRewriting } from './rewrite_run.ts';
+import { REWRITE_TABLE } from './rewrite_table.ts';
+import { total } from './rewrite_tally.ts';
+import type { Terminal } from './terminal.ts';
+import { readTextFile, writeTextFile } from './text_file.ts';
+import { packageVersion } from './version.ts';
+
+type RunLine = Extract<CommandLine, { kind: 'run' }>;
+
+/** Options that the rewriting itself does not see. */
+interface FrontOptions {
+  readonly quiet?: true;
+  readonly json?: true;
+  readonly verbose?: true;
+  readonly decode?: string;
+  readonly suppressWarnings?: true;
+  readonly dbug?: number;
+}
+
+/** Never rejects. */
+export async function rewriteMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
+  let debug = process.env['TSREPLAY_DEBUG'] === '1';
+  try {
+    const line = await parseCommandLine(REWRITE_TABLE, argv, readTextFile);
+    if (line.kind !== 'run') return await tell(line, terminal);
+    debug ||= ((line.options as FrontOptions).dbug ?? 0) >= 2;
+    return await rewrite(line, terminal);
+  } catch (error) {
+    return reportFailure(terminal, REWRITE_TABLE.name, error, debug);
+  }
+}
+
+async function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Promise<Exit> {
+  if (line.kind === 'version') terminal.out(`${REWRITE_TABLE.name} version: ${packageVersion()}`);
+  else if (line.kind === 'save') writeTextFile(line.path, line.text);
+  else {
+    const { longHelp, shortHelp } = await import('./help.ts');
+    if (line.kind === 'usage') terminal.out(shortHelp(REWRITE_TABLE).trimEnd());
+    else if (line.kind === 'help') terminal.out(longHelp(REWRITE_TABLE).trimEnd());
+    else (await import('./pager.ts')).page(terminal, longHelp(REWRITE_TABLE));
+  }
+  return Exit.Done;
+}
+
+async function rewrite(line: RunLine, terminal: Terminal): Promise<Exit> {
+  const options = line.options as FrontOptions;
+  const spec = rewriteFileSpecFrom(line.options, line.operands);
+  if ((options.dbug ?? 0) >= 1) terminal.error(JSON.stringify(spec, null, 2));
+  const idle = idleOptions(line.options);
+  const warn = (warning: string): void => {
+    if (!options.suppressWarnings) terminal.error(`Warning: ${oneLine(warning)}`);
+  };
+  for (const warning of idle) warn(warning);
+  const verbose = options.verbose === true ? (options.decode ?? '') : null;
+  const outcome = await runRewriting(spec, verbose);
+  for (const warning of outcome.warnings) warn(warning);
+  print(spec, { ...outcome, warnings: [...idle, ...outcome.warnings] }, options, terminal);
+  if (outcome.fault !== null) terminal.error(`${REWRITE_TABLE.name}: ${oneLine(outcome.fault)}`);
+  return rewriteExit(spec, outcome);
+}
+
+function print(spec: RewriteFileSpec, outcome: RewriteOutcome, options: FrontOptions, terminal: Terminal): void {
+  const say = [spec.output, spec.outputSecondary].includes('-') ? terminal.error : terminal.out;
+  if (options.json) {
+    say(JSON.stringify(jsonRewriteReport(packageVersion(), spec, outcome)));
+    return;
+  }
+  // Nothing was read: the error says it all.
+  if (outcome.fault !== null && outcome.tally.read === 0) return;
+  const clean = outcome.fault === null && total(outcome.tally.failed) === 0;
+  if (options.quiet && clean) return;
+  for (const text of rewriteReportLines(spec, outcome)) say(text);
+}
