@@ -1,3 +1,5 @@
 /** Metrics of running tools, for Prometheus. */
+
+export * from './capture.ts';
 export * from './registry.ts';
 export * from './server.ts';

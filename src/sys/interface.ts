@@ -10,8 +10,10 @@ import {
   AF_INET,
   ETHTOOL_GGRO,
   ETHTOOL_GGSO,
+  ETHTOOL_GSET,
   ETHTOOL_GTSO,
   ETHTOOL_GTXCSUM,
+  EthtoolCmd,
   EthtoolValue,
   IFF_LOOPBACK,
   IFF_RUNNING,
@@ -138,6 +140,25 @@ export function interfaceOffloads(name: string): Offloads {
       gro: ask(ETHTOOL_GGRO),
       txChecksum: ask(ETHTOOL_GTXCSUM),
     };
+  });
+}
+
+/** Megabits a second as the driver says; null where it says nothing (virtual, no carrier). */
+export function interfaceSpeedMbps(name: string): number | null {
+  if (process.platform !== 'linux') return null;
+  return withControlSocket((fd) => {
+    const command = new Uint8Array(new ArrayBuffer(EthtoolCmd.SIZE));
+    const commandView = new DataView(command.buffer);
+    commandView.setUint32(EthtoolCmd.CMD, ETHTOOL_GSET, LITTLE_ENDIAN);
+    const request = interfaceRequest(name);
+    const address = dataAddress(command);
+    const view = new DataView(request.buffer);
+    view.setUint32(Ifreq.VALUE, address >>> 0, LITTLE_ENDIAN);
+    view.setUint32(Ifreq.VALUE + 4, Math.floor(address / 0x1_0000_0000), LITTLE_ENDIAN);
+    if (ioctl(fd, SIOCETHTOOL, request) < 0) return null;
+    const high = commandView.getUint16(EthtoolCmd.SPEED_HIGH, LITTLE_ENDIAN);
+    const speed = high * 0x1_0000 + commandView.getUint16(EthtoolCmd.SPEED, LITTLE_ENDIAN);
+    return speed === 0 || speed >= 0x7fff_ffff || speed === 0xffff ? null : speed;
   });
 }
 

@@ -138,6 +138,9 @@ export const IFF_NO_PI = 0x1000;
 
 /** struct ethtool_value, include/uapi/linux/ethtool.h, and its commands. */
 export const EthtoolValue = { CMD: 0, DATA: 4, SIZE: 8 } as const;
+/** struct ethtool_cmd: only what is read. */
+export const EthtoolCmd = { CMD: 0, SPEED: 12, SPEED_HIGH: 28, SIZE: 64 } as const;
+export const ETHTOOL_GSET = 0x01;
 export const ETHTOOL_GTXCSUM = 0x16;
 export const ETHTOOL_GTSO = 0x1e;
 export const ETHTOOL_GGSO = 0x23;

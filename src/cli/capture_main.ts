@@ -1,0 +1,74 @@
+/** `tscap`: argv to plan to run to exit status. */
+import os from 'node:os';
+import { Exit, OperatorError } from '../base/errors.ts';
+import { firstInterface, interfaceLines } from './capture_list.ts';
+import { type CaptureCliOptions, capturePlan } from './capture_spec.ts';
+import { CAPTURE_TABLE } from './capture_table.ts';
+import { type CommandLine, parseCommandLine } from './command_line.ts';
+import { reportFailure } from './failure.ts';
+import type { Terminal } from './terminal.ts';
+import { readTextFile, writeTextFile } from './text_file.ts';
+import { usage } from './values.ts';
+import { packageVersion } from './version.ts';
+
+type RunLine = Extract<CommandLine, { kind: 'run' }>;
+
+/** Never rejects. */
+export async function captureMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
+  const debug = process.env['TSREPLAY_DEBUG'] === '1';
+  try {
+    const line = await parseCommandLine(CAPTURE_TABLE, argv, readTextFile);
+    return line.kind === 'run' ? await capture(line, terminal) : await tell(line, terminal);
+  } catch (error) {
+    return reportFailure(terminal, CAPTURE_TABLE.name, error, debug);
+  }
+}
+
+async function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Promise<Exit> {
+  if (line.kind === 'version') terminal.out(`${CAPTURE_TABLE.name} version: ${packageVersion()}`);
+  else if (line.kind === 'save') writeTextFile(line.path, line.text);
+  else {
+    const { longHelp, shortHelp } = await import('./help.ts');
+    if (line.kind === 'usage') terminal.out(shortHelp(CAPTURE_TABLE).trimEnd());
+    else if (line.kind === 'help') terminal.out(longHelp(CAPTURE_TABLE).trimEnd());
+    else (await import('./pager.ts')).page(terminal, longHelp(CAPTURE_TABLE));
+  }
+  return Exit.Done;
+}
+
+async function capture(line: RunLine, terminal: Terminal): Promise<Exit> {
+  const options = line.options as CaptureCliOptions;
+  const { listInterfaces } = await import('../device/interface_list.ts');
+  const list = () => listInterfaces(namespaceForList(options));
+  if (options.listInterfaces || options.list) {
+    for (const text of interfaceLines(list())) terminal.out(text);
+    return Exit.Done;
+  }
+  const plan = capturePlan(options, filterOf(options, line.operands), {
+    defaultInterface() {
+      const name = firstInterface(list());
+      if (name === null) throw new OperatorError('INTERFACE', 'no interface is up: tscap --list shows them');
+      return name;
+    },
+    version: packageVersion(),
+    os: `${os.type()} ${os.release()}`,
+  });
+  const { runCapture } = await import('./capture_run.ts');
+  return runCapture(plan, options, terminal);
+}
+
+function namespaceForList({ netns, pid }: CaptureCliOptions): { path: string; label: string } | null {
+  if (pid !== undefined) return { path: `/proc/${pid}/ns/net`, label: `network namespace of process ${pid}` };
+  if (netns === undefined) return null;
+  return { path: netns.includes('/') ? netns : `/run/netns/${netns}`, label: `network namespace ${netns}` };
+}
+
+function filterOf(options: CaptureCliOptions, operands: readonly string[]): string {
+  if (options.filterFile === undefined) return operands.join(' ');
+  if (operands.length > 0) throw usage('the filter stands either in --filter-file or behind the options');
+  const lines = readTextFile(options.filterFile).split('\n');
+  return lines
+    .map((text) => text.replace(/#.*$/, ''))
+    .join(' ')
+    .trim();
+}

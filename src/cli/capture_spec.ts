@@ -1,0 +1,188 @@
+/** Options of `tscap` to what the engine is to do. */
+
+import type { SessionSpec } from '../capture/session.ts';
+import type { RotationSpec } from '../capture/sink/sink.ts';
+import type { CaptureOptions } from '../capture/spec.ts';
+import type { CaptureBackend, Direction, StampSource } from '../device/capture_source.ts';
+import { milliseconds } from './capture_options.ts';
+import { type HostPort, integer, usage } from './values.ts';
+
+/** By commander's attribute names. */
+export interface CaptureCliOptions {
+  readonly interface?: readonly string[];
+  readonly read?: readonly string[];
+  readonly backend?: CaptureBackend;
+  readonly listInterfaces?: true;
+  readonly list?: true;
+  readonly netns?: string;
+  readonly pid?: number;
+  /** False: `--no-promiscuous-mode`. */
+  readonly promiscuousMode?: boolean;
+  readonly direction?: Direction;
+  readonly filterFile?: string;
+  readonly snapshotLength?: number;
+  readonly bufferSize?: number;
+  readonly timeStampType?: StampSource;
+  readonly workers?: number;
+  readonly write?: string;
+  readonly format?: 'pcap' | 'pcapng';
+  readonly timeStampPrecision?: 'nano' | 'micro';
+  readonly packetBuffered?: true;
+  readonly fileSize?: number;
+  readonly rotateSeconds?: number;
+  readonly fileCount?: number;
+  readonly ringBuffer?: readonly string[];
+  readonly compress?: string;
+  readonly maxDisk?: number;
+  readonly maxDiskStop?: true;
+  readonly index?: string;
+  readonly keepPageCache?: true;
+  readonly count?: number;
+  readonly duration?: number;
+  readonly autostop?: readonly string[];
+  readonly cpuLimit?: number;
+  readonly user?: string;
+  readonly json?: true;
+  readonly strict?: true;
+  readonly quiet?: true;
+  readonly metricsPort?: HostPort;
+}
+
+export interface CapturePlan {
+  readonly session: SessionSpec;
+  readonly durationMs: number | null;
+  readonly user: string | null;
+}
+
+/** What the plan depends on beside the options. */
+export interface Surroundings {
+  /** The interface where none is named; throws where there is none. */
+  readonly defaultInterface: () => string;
+  readonly version: string;
+  readonly os: string;
+}
+
+const QUICK_RETIRE_MS = 10;
+
+/** Throws USAGE. */
+export function capturePlan(options: CaptureCliOptions, filter: string, around: Surroundings): CapturePlan {
+  const stops = autostops(options.autostop ?? []);
+  const packets = options.count ?? stops.packets;
+  const prints = options.write === undefined;
+  const interfaces = options.read !== undefined ? undefined : (options.interface ?? [around.defaultInterface()]);
+  const capture: Record<string, unknown> = {
+    interfaces,
+    files: options.read,
+    backend: options.backend,
+    filter,
+    snaplen: options.snapshotLength === 0 ? undefined : options.snapshotLength,
+    promiscuous: options.promiscuousMode,
+    direction: options.direction,
+    bufferBytes: options.bufferSize === undefined ? undefined : options.bufferSize * 1024,
+    retireMs: prints || options.packetBuffered ? QUICK_RETIRE_MS : undefined,
+    stamps: options.timeStampType,
+    netns: namespaceOf(options),
+    packets,
+    cpuPercentMax: options.cpuLimit,
+  };
+  for (const key of Object.keys(capture)) if (capture[key] === undefined) delete capture[key];
+  return {
+    session: {
+      capture: capture as CaptureOptions,
+      workers: options.workers ?? 1,
+      output: { sink: prints ? null : sinkOf(options, interfaces?.length ?? 0, around), print: null, anonymize: null },
+    },
+    durationMs: options.duration ?? stops.durationMs ?? null,
+    user: options.user ?? null,
+  };
+}
+
+function namespaceOf({ netns, pid }: CaptureCliOptions): CaptureOptions['netns'] {
+  if (pid !== undefined) return { path: `/proc/${pid}/ns/net`, label: `network namespace of process ${pid}` };
+  if (netns === undefined) return undefined;
+  return { path: netns.includes('/') ? netns : `/run/netns/${netns}`, label: `network namespace ${netns}` };
+}
+
+function sinkOf(options: CaptureCliOptions, interfaces: number, around: Surroundings): SessionSpec['output']['sink'] {
+  const path = options.write!;
+  const named = /\.pcapng(\.(gz|zst))?$/.test(path) || interfaces > 1 ? 'pcapng' : 'pcap';
+  const rotation = rotationOf(options);
+  return {
+    path,
+    format: options.format ?? named,
+    timestampDigits: options.timeStampPrecision === 'micro' ? 6 : 9,
+    application: `tscap ${around.version}`,
+    os: around.os,
+    pageCache: options.keepPageCache ? 'keep' : 'drop',
+    diskFull: options.maxDiskStop ? 'stop' : 'remove-oldest',
+    // A file may be read as fast as it is compressed; packets from an interface do not wait.
+    ...(options.read === undefined ? {} : { compressorBehind: 'wait' as const }),
+    ...(rotation === null ? {} : { rotation }),
+    ...(options.compress === undefined ? {} : { compress: compressionOf(options.compress) }),
+    ...(options.maxDisk === undefined ? {} : { diskBytesMax: options.maxDisk }),
+    ...(options.index === undefined ? {} : { indexPath: options.index }),
+    ...(options.packetBuffered ? { flushMs: 0 } : {}),
+  };
+}
+
+const LEVEL_DEFAULT = { zstd: 3, gzip: 6 } as const;
+
+function compressionOf(value: string): { codec: 'zstd' | 'gzip'; level: number } {
+  const match = /^(zstd|gzip)(?::(\d+))?$/.exec(value);
+  if (match === null) throw usage(`--compress is zstd[:LEVEL] or gzip[:LEVEL], not "${value}"`);
+  const codec = match[1] as 'zstd' | 'gzip';
+  return { codec, level: match[2] === undefined ? LEVEL_DEFAULT[codec] : Number(match[2]) };
+}
+
+function rotationOf(options: CaptureCliOptions): RotationSpec | null {
+  if (options.ringBuffer !== undefined) return ringOf(options.ringBuffer);
+  const { fileSize, rotateSeconds, fileCount } = options;
+  if (fileSize === undefined && rotateSeconds === undefined) return null;
+  return {
+    naming: 'tcpdump',
+    ...(fileSize === undefined ? {} : { fileBytes: fileSize }),
+    ...(rotateSeconds === undefined ? {} : { durationMs: rotateSeconds * 1000 }),
+    ...(fileCount === undefined ? {} : { files: fileCount }),
+  };
+}
+
+const seconds = (value: string, option: string): number => milliseconds(value, option);
+const whole = integer(1) as (value: string, option: string) => number;
+
+/** Names of `-b` -> field and value. */
+const RING = {
+  filesize: (value: string) => ({ fileBytes: whole(value, '-b filesize') * 1000 }),
+  duration: (value: string) => ({ durationMs: seconds(value, '-b duration') }),
+  interval: (value: string) => ({ intervalMs: seconds(value, '-b interval') }),
+  packets: (value: string) => ({ packets: whole(value, '-b packets') }),
+  files: (value: string) => ({ files: whole(value, '-b files') }),
+} as const;
+
+function ringOf(settings: readonly string[]): RotationSpec {
+  let rotation: RotationSpec = { naming: 'dumpcap' };
+  for (const setting of settings) {
+    const [name, value] = split(setting, '--ring-buffer', Object.keys(RING));
+    rotation = { ...rotation, ...RING[name as keyof typeof RING](value) };
+  }
+  const { files: _files, naming: _naming, ...when } = rotation;
+  if (Object.keys(when).length === 0)
+    throw usage('-b files needs one of filesize, duration, interval and packets as well');
+  return rotation;
+}
+
+function autostops(settings: readonly string[]): { durationMs?: number; packets?: number } {
+  const found: { durationMs?: number; packets?: number } = {};
+  for (const setting of settings) {
+    const [name, value] = split(setting, '--autostop', ['duration', 'packets']);
+    if (name === 'duration') found.durationMs = seconds(value, '-a duration');
+    else found.packets = whole(value, '-a packets');
+  }
+  return found;
+}
+
+function split(setting: string, option: string, names: readonly string[]): [string, string] {
+  const colon = setting.indexOf(':');
+  const name = setting.slice(0, Math.max(0, colon));
+  if (!names.includes(name)) throw usage(`${option} needs NAME:VALUE with ${names.join(', ')}, not "${setting}"`);
+  return [name, setting.slice(colon + 1)];
+}

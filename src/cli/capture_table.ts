@@ -1,0 +1,58 @@
+/** `tscap` as data: its options, which of them need or exclude which, and the notes of its help. */
+import { CAPTURE_OPTIONS } from './capture_options.ts';
+import type { CommandTable } from './command_line.ts';
+import type { Rule } from './rules.ts';
+
+const LIVE_ONLY = 'a capture file is read as it is';
+
+const RULES: readonly Rule[] = [
+  { oneOf: ['interface', 'read'], why: 'packets come from interfaces or from captures' },
+  { oneOf: ['netns', 'pid'], why: 'there is one namespace' },
+  {
+    option: 'read',
+    excludes: [
+      'backend',
+      'netns',
+      'pid',
+      'no-promiscuous-mode',
+      'direction',
+      'buffer-size',
+      'time-stamp-type',
+      'workers',
+    ],
+    why: LIVE_ONLY,
+  },
+  { option: 'ring-buffer', excludes: ['file-size', 'rotate-seconds', 'file-count'], why: 'files are named in one way' },
+  { option: 'file-count', needs: ['file-size', 'rotate-seconds'] },
+  { option: 'max-disk-stop', needs: ['max-disk'] },
+  ...['format', 'file-size', 'rotate-seconds', 'ring-buffer', 'compress', 'max-disk', 'index', 'keep-page-cache'].map(
+    (option): Rule => ({ option, needs: ['write'] }),
+  ),
+];
+
+const NOTES: readonly string[] = [
+  `Operands are the words of a filter in libpcap's language (man pcap-filter): tscap -i eth1 -w prod.pcap tcp port 80.
+   On interfaces it is compiled by libpcap and run by the kernel, attached before the first packet comes in; on captures it
+   is run here.`,
+  `Nothing is copied in this process on the way from the kernel's ring to a pcap or pcapng file: record headers are written
+   in front of the frames, into the ring, and all leave with writev. Copied once: with --compress, --backend libpcap and cap.`,
+  `With several interfaces or workers, packets of each are in order; between them they are as they came to be written.`,
+  `Signals: SIGINT and SIGTERM end the capture, all that was received is written first; a second one ends at once. SIGHUP
+   begins the next file, SIGUSR1 prints the counts, SIGUSR2 writes what is buffered. A killed capture leaves files that are
+   valid up to their last record.`,
+  `Counted apart: received = written + filtered + shed + dropped by the kernel + not written (disk full, compressor behind).
+   Dropped by the interface were never received. --json prints exactly received, dropped (kernel, interface, shed), written,
+   bytes, seconds, files; "shed" is there all that tscap itself did not write.`,
+  `Exit status: 0 the capture ended as asked; 1 an interface or a file broke on the way, or --strict and packets were
+   dropped; 2 the command line or the filter is wrong; 3 the machine refused (permission, interface).`,
+];
+
+export const CAPTURE_TABLE: CommandTable = {
+  name: 'tscap',
+  about: 'Captures packets without loss, straight from the ring of the kernel to the disk.',
+  operands: '[FILTER ...]',
+  groups: CAPTURE_OPTIONS,
+  rules: RULES,
+  sections: ['TSCAP'],
+  notes: NOTES,
+};
