@@ -2,7 +2,6 @@
 import { deepEqual } from 'node:assert/strict';
 import t from 'tap';
 import type { PcapPacket } from '../../lab/pcapfile.ts';
-import type { OperatorError } from '../../src/base/errors.ts';
 import type { MemorySink } from '../../src/device/memory.ts';
 import { AUTO_DEFAULTS, type AutoMode } from '../../src/flow/index.ts';
 import { checkReplaySpec } from '../../src/replay/check.ts';
