@@ -4,5 +4,7 @@ export { type Encoder, openEncoder } from '../sys/compressor.ts';
 export { cachedBytes, formatLocalTime } from '../sys/disk.ts';
 export { describeErrno, Errno } from '../sys/errno.ts';
 export { copyBytes } from '../sys/file.ts';
+export { ipJson } from '../sys/ip.ts';
 export { dataAddress } from '../sys/libc.ts';
 export { anonymousRegion } from '../sys/memory.ts';
+export { hasCapability, permissionRemedy } from '../sys/permission.ts';

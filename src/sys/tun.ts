@@ -55,3 +55,36 @@ function openError(kind: string, name: string, errno: number): OperatorError {
 export function writeFrame(fd: number, address: number, length: number): number {
   return Number(writeCall(fd, address, length));
 }
+
+// include/uapi/linux/if_tun.h: _IOW('T', 208, unsigned int), _IOW('T', 217, int) and flags
+const TUNSETOFFLOAD = 0x400454d0;
+const TUNSETQUEUE = 0x400454d9;
+const IFF_MULTI_QUEUE = 0x0100;
+const IFF_DETACH_QUEUE = 0x0400;
+const TUN_F_CSUM = 1;
+const TUN_F_TSO4 = 2;
+const TUN_F_TSO6 = 4;
+const TUN_F_TSO_ECN = 8;
+
+const ioctlNumber = declare('int ioctl(int fd, unsigned long request, unsigned long argument)');
+
+/**
+ * A TUN device that leads nowhere: it has carrier, takes packets that are yet to be segmented, and drops all of them,
+ * as its only queue is detached. Captures see them before. Returns its descriptor; closing it unmakes it.
+ */
+export function openDeadEndDevice(name: string): number {
+  const fd = openCall(CLONE_DEVICE, O_RDWR | O_NONBLOCK | O_CLOEXEC, 0);
+  if (fd < 0) throw openError('tun', name, lastErrno());
+  const set = (request: number, flags: number): number => {
+    const argument = interfaceRequest(name);
+    new DataView(argument.buffer).setUint16(Ifreq.VALUE, flags, LITTLE_ENDIAN);
+    return ioctl(fd, request, argument);
+  };
+  let result = set(TUNSETIFF, IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE);
+  // Without offloads the kernel segments large replies first: more packets to look at, nothing else.
+  if (result >= 0) ioctlNumber(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN);
+  if (result >= 0) result = set(TUNSETQUEUE, IFF_DETACH_QUEUE);
+  if (result >= 0) return fd;
+  closeSocket(fd);
+  throw openError('tun', name, -result);
+}
