@@ -13,6 +13,7 @@ import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { deferred } from '../../base/deferred.ts';
 import { OperatorError } from '../../base/errors.ts';
+import type { TargetHeader } from '../target_header.ts';
 import { FrameReader, frameOf } from './frames.ts';
 import { isProof, newNonce, proofOf } from './key.ts';
 import {
@@ -38,7 +39,7 @@ import {
   type TunnelStatus,
   type Welcome,
 } from './protocol.ts';
-import { decodeReply, type Reply, replyBytes } from './reply.ts';
+import { decodeReply, replyBytes } from './reply.ts';
 import type { TunnelTls } from './server.ts';
 import { writeSessionEntry } from './session_entry.ts';
 import { KEY_WORDS } from './session_key.ts';
@@ -57,7 +58,7 @@ export class ReplyBatch {
   ageUs = 0;
 
   /** Decodes the next record; false: there is none. */
-  next(into: Reply): boolean {
+  next(into: TargetHeader): boolean {
     const bytes = decodeReply(this.view, this.at, this.end, into);
     this.at += bytes;
     return bytes > 0;

@@ -9,7 +9,7 @@ export {
 } from './client.ts';
 export { KEY_BYTES_MIN, KEY_FILE_DEFAULT, readKeyFile, writeNewKey } from './key.ts';
 export { TUNNEL_PORT, TUNNEL_VERSION, type TunnelStatus, type Welcome } from './protocol.ts';
-export { decodeReply, encodeReply, REPLY_BYTES_MAX, Reply, replyBytes, replyKey } from './reply.ts';
+export { decodeReply, keyOfHeader, REPLY_BYTES_MAX, readReply, replyBytes, replyKey, writeReply } from './reply.ts';
 export {
   openTunnelServer,
   TUNNEL_LIMITS,
