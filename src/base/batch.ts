@@ -1,5 +1,14 @@
 import type { Region } from './region.ts';
 
+/** What is known of the transport checksum of a frame. */
+export const FrameSum = {
+  Unknown: 0,
+  /** Found right by the network card or the kernel. */
+  Valid: 1,
+  /** Left to hardware that the frame never met: the bytes are good, the field is not. */
+  Absent: 2,
+} as const;
+
 /**
  * A batch of frames in one region, as a structure of arrays. Readers and receive rings fill it, rewriters change
  * `at`/`caplen`/`len`, sinks send from it. Everything is allocated once.
@@ -25,6 +34,8 @@ export class FrameBatch {
   readonly linktype: Uint16Array;
   /** pcapng interface number over the whole file; 0 in pcap. */
   readonly interfaceIndex: Uint16Array;
+  /** `FrameSum` of each frame. */
+  readonly sum: Uint8Array;
   /** Number of the first frame, counted from 1 in its file. Frame i has number `numberFirst + i`. */
   numberFirst = 1;
   /** Bytes that may be overwritten in front of each frame (its own record header), the least over the batch. */
@@ -40,6 +51,7 @@ export class FrameBatch {
     this.nsec = new Uint32Array(capacity);
     this.linktype = new Uint16Array(capacity);
     this.interfaceIndex = new Uint16Array(capacity);
+    this.sum = new Uint8Array(capacity);
   }
 }
 

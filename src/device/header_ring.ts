@@ -7,10 +7,12 @@ import { OperatorError } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
 import { type HeaderRing, openHeaderRing, Tpacket2Receive } from '../sys/header_ring.ts';
 import { POLLERR, POLLIN, TP_STATUS_KERNEL, TP_STATUS_USER } from '../sys/layout.ts';
+import { compileFilter } from '../sys/libpcap.ts';
 import { pollDescriptor } from '../sys/socket.ts';
 import { deviceFault } from './fault_error.ts';
+import { withDirection } from './kernel_filter.ts';
 import { linkFacts } from './link.ts';
-import { portFilter } from './port_filter.ts';
+import { HEADER_SNAPLEN, portFilter } from './port_filter.ts';
 import type { Source } from './source.ts';
 
 const SLOT_BYTES = 256;
@@ -21,6 +23,8 @@ export interface HeaderSourceOptions {
   readonly name: string;
   /** TCP source ports. */
   readonly ports: readonly number[];
+  /** libpcap expression in the place of the ports. */
+  readonly filter?: string;
   /** `out`: only what leaves through the interface; `in`: only what reaches it. */
   readonly direction: 'in' | 'out';
 }
@@ -44,6 +48,10 @@ export class HeaderSource implements Source {
     this.#ring = ring;
     this.#region = ring.region;
     this.#words = new Int32Array(ring.region.bytes.buffer, 0, ring.region.byteLength >>> 2);
+  }
+
+  get fd(): number {
+    return this.#ring.fd;
   }
 
   get ended(): boolean {
@@ -100,7 +108,11 @@ export function openHeaderSource(options: HeaderSourceOptions): HeaderSource {
   const link = linkFacts(options.name);
   if (!link.up) throw new OperatorError('INTERFACE', `${link.name} is down: ip link set ${link.name} up`);
   const { name, ifindex, linktype } = link;
-  const filter = portFilter(options.ports, options.direction);
+  const filter =
+    options.filter === undefined
+      ? portFilter(options.ports, options.direction)
+      : // With any index but 0 this takes out what leaves there.
+        withDirection(compileFilter(options.filter, linktype, HEADER_SNAPLEN), options.direction, ifindex);
   return new HeaderSource(
     name,
     linktype,

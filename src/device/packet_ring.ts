@@ -6,13 +6,15 @@
  * (`batch.headroomBytes`); the VLAN tag that the kernel took out, and the header of cooked frames, are put there, too.
  * Frames are written over by nobody else before their block is released.
  */
-import { BATCH_FRAMES, type FrameBatch } from '../base/batch.ts';
+import { BATCH_FRAMES, type FrameBatch, FrameSum } from '../base/batch.ts';
 import type { OperatorError } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
 import { Errno } from '../sys/errno.ts';
 import {
   POLLERR,
   POLLIN,
+  TP_STATUS_CSUM_VALID,
+  TP_STATUS_CSUMNOTREADY,
   TP_STATUS_KERNEL,
   TP_STATUS_USER,
   TP_STATUS_VLAN_TPID_VALID,
@@ -142,7 +144,7 @@ export class PacketRingSource implements CaptureSource {
   /** Frames of the block into the batch, as many as it holds. */
   #fill(batch: FrameBatch): void {
     const words = this.#words;
-    const { at, caplen, len, sec, nsec, linktype, interfaceIndex } = batch;
+    const { at, caplen, len, sec, nsec, linktype, interfaceIndex, sum } = batch;
     const count = Math.min(this.#left, batch.capacity);
     const snaplen = this.#snaplen;
     const type = this.#linktype;
@@ -161,6 +163,7 @@ export class PacketRingSource implements CaptureSource {
       nsec[i] = words[word + (Tpacket3Hdr.NSEC >>> 2)]!;
       linktype[i] = type;
       interfaceIndex[i] = index;
+      sum[i] = sumOf(status);
       if (this.#cooked) this.#cook(batch, i, frame, status);
       else if ((status & TP_STATUS_VLAN_VALID) !== 0 && kept >= 12) this.#putTag(batch, i, frame, status);
       if (caplen[i]! > snaplen) caplen[i] = snaplen;
@@ -228,7 +231,7 @@ export class PacketRingSource implements CaptureSource {
   }
 
   #keepAccepted(batch: FrameBatch, filter: BpfProgram): void {
-    const { at, caplen, len, sec, nsec } = batch;
+    const { at, caplen, len, sec, nsec, sum } = batch;
     let kept = 0;
     for (let i = 0; i < batch.count; i++) {
       if (runBpf(filter, this.#view, at[i]!, caplen[i]!, len[i]!) === 0) continue;
@@ -238,6 +241,7 @@ export class PacketRingSource implements CaptureSource {
         len[kept] = len[i]!;
         sec[kept] = sec[i]!;
         nsec[kept] = nsec[i]!;
+        sum[kept] = sum[i]!;
       }
       kept++;
     }
@@ -316,3 +320,8 @@ export class PacketRingSource implements CaptureSource {
 
 /** Frames of a batch: a block of 64-byte frames is some thousands. */
 export const RING_BATCH_FRAMES: number = BATCH_FRAMES * 4;
+
+function sumOf(status: number): number {
+  if ((status & TP_STATUS_CSUMNOTREADY) !== 0) return FrameSum.Absent;
+  return (status & TP_STATUS_CSUM_VALID) !== 0 ? FrameSum.Valid : FrameSum.Unknown;
+}

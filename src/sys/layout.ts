@@ -188,6 +188,8 @@ export const TPACKET_V3 = 2;
 export const TP_STATUS_KERNEL = 0;
 export const TP_STATUS_USER = 1;
 /** tp_status bits of a frame. */
+export const TP_STATUS_CSUMNOTREADY: number = 1 << 3;
+export const TP_STATUS_CSUM_VALID: number = 1 << 7;
 export const TP_STATUS_VLAN_VALID: number = 1 << 4;
 export const TP_STATUS_VLAN_TPID_VALID: number = 1 << 6;
 /** struct tpacket_stats_v3, include/uapi/linux/if_packet.h. Reading resets. */
