@@ -1,0 +1,137 @@
+/** Settings of the session engine, and their bounds. */
+import { OperatorError } from '../base/errors.ts';
+import { NS_PER_MS, NS_PER_SECOND } from '../base/units.ts';
+
+/** What is done when a session, or the pool, has no room for a client's bytes. Each time is counted. */
+export type FullPolicy =
+  /** What is stored is kept; what does not fit is left out, and the session goes on with the next request that fits. */
+  | 'hold'
+  /** What is stored and not sent is given up as well: the session goes on with the client's next request. */
+  | 'skip'
+  /** The session is ended and the client's further packets are passed over. */
+  | 'drop';
+
+export interface EngineOptions {
+  /** Sessions at once. */
+  readonly maxSessions: number;
+  /** Bytes of client data stored at once over all sessions; rounded down to whole segments. */
+  readonly memoryBytes: number;
+  /** Bytes of client data stored at once for one session. */
+  readonly sessionBytes: number;
+  readonly whenFull: FullPolicy;
+  /** Sessions that were open before are not taken up. */
+  readonly onlyNew: boolean;
+  /** Requests do not wait for replies. */
+  readonly noWait: boolean;
+  /** Longest time that a request waits for the target's reply to the one before. */
+  readonly replyDeadlineNs: number;
+  /** A reply that has begun and then been silent for this long has ended. */
+  readonly replyQuietNs: number;
+  /** Longest packet towards a target, IP header included. */
+  readonly mtu: number;
+  /** MSS offered to targets and upper bound of theirs; 0: by the MTU. */
+  readonly mss: number;
+  /** Bounds of the retransmission time-out (RFC 6298), and its value before the first measurement. */
+  readonly rtoMinNs: number;
+  readonly rtoMaxNs: number;
+  readonly rtoInitialNs: number;
+  /** SYNs sent before a target counts as silent. */
+  readonly synTries: number;
+  /** A connection without any progress for this long counts as silent. */
+  readonly silentNs: number;
+  /** RFC 5681 congestion control; without it only the target's window limits. */
+  readonly congestionControl: boolean;
+  /** Longest delay of an acknowledgement of the target's bytes. */
+  readonly ackDelayNs: number;
+  /** How long a gap in the client's bytes may be filled by its own retransmission. */
+  readonly gapWaitNs: number;
+  /** As `gapWaitNs` for some seconds after the capture has reported loss (`noteCaptureLoss`). */
+  readonly gapWaitLossyNs: number;
+  /** A session without any client packet for this long is ended. */
+  readonly idleNs: number;
+  /** After both sides have closed. */
+  readonly lingerNs: number;
+  /** After our FIN, without any segment of the target. */
+  readonly finWaitNs: number;
+  /**
+   * A first packet with data that comes this long after the start (or after the last session shed) begins a request:
+   * its session was silent until then.
+   */
+  readonly takeUpAfterNs: number;
+  /** Share of clients that are copied, 0..100, and the time over which it rises to that. */
+  readonly percent: number;
+  readonly rampNs: number;
+}
+
+export const ENGINE_DEFAULTS: EngineOptions = {
+  maxSessions: 65_536,
+  memoryBytes: 67_108_864,
+  sessionBytes: 4_194_304,
+  whenFull: 'hold',
+  onlyNew: false,
+  noWait: false,
+  replyDeadlineNs: NS_PER_SECOND,
+  replyQuietNs: 3 * NS_PER_MS,
+  mtu: 1500,
+  mss: 0,
+  rtoMinNs: 200 * NS_PER_MS,
+  rtoMaxNs: 4 * NS_PER_SECOND,
+  rtoInitialNs: NS_PER_SECOND,
+  synTries: 5,
+  silentNs: 30 * NS_PER_SECOND,
+  congestionControl: true,
+  ackDelayNs: 2 * NS_PER_MS,
+  gapWaitNs: 10 * NS_PER_SECOND,
+  gapWaitLossyNs: NS_PER_SECOND,
+  idleNs: 600 * NS_PER_SECOND,
+  lingerNs: 500 * NS_PER_MS,
+  finWaitNs: 60 * NS_PER_SECOND,
+  takeUpAfterNs: 2 * NS_PER_SECOND,
+  percent: 100,
+  rampNs: 0,
+};
+
+type NumberOption = { [K in keyof EngineOptions]: EngineOptions[K] extends number ? K : never }[keyof EngineOptions];
+
+/** Bounds of each number, both included. */
+const BOUNDS: { readonly [K in NumberOption]: readonly [number, number] } = {
+  maxSessions: [1, 4_194_304],
+  memoryBytes: [65_536, 17_179_869_184],
+  sessionBytes: [16_384, 1_073_741_824],
+  replyDeadlineNs: [0, 3_600 * NS_PER_SECOND],
+  replyQuietNs: [0, 60 * NS_PER_SECOND],
+  mtu: [576, 65_535],
+  mss: [0, 65_495],
+  rtoMinNs: [NS_PER_MS, 60 * NS_PER_SECOND],
+  rtoMaxNs: [NS_PER_MS, 120 * NS_PER_SECOND],
+  rtoInitialNs: [NS_PER_MS, 60 * NS_PER_SECOND],
+  synTries: [1, 16],
+  silentNs: [NS_PER_MS, 3_600 * NS_PER_SECOND],
+  ackDelayNs: [0, NS_PER_SECOND],
+  gapWaitNs: [0, 600 * NS_PER_SECOND],
+  gapWaitLossyNs: [0, 600 * NS_PER_SECOND],
+  idleNs: [NS_PER_SECOND, 86_400 * NS_PER_SECOND],
+  lingerNs: [0, 240 * NS_PER_SECOND],
+  finWaitNs: [NS_PER_MS, 3_600 * NS_PER_SECOND],
+  takeUpAfterNs: [0, 3_600 * NS_PER_SECOND],
+  percent: [0, 100],
+  rampNs: [0, 86_400 * NS_PER_SECOND],
+};
+
+/** The defaults with `given` in their place. Throws `OperatorError` USAGE for values out of bounds or at odds. */
+export function engineOptions(given: Partial<EngineOptions> = {}): EngineOptions {
+  const options = Object.freeze({ ...ENGINE_DEFAULTS, ...given });
+  for (const [name, [least, most]] of Object.entries(BOUNDS)) {
+    const value = options[name as NumberOption];
+    if (!(value >= least && value <= most)) {
+      throw new OperatorError('USAGE', `${name} is ${value}: give ${least} to ${most}`);
+    }
+  }
+  if (options.rtoMinNs > options.rtoMaxNs) {
+    throw new OperatorError(
+      'USAGE',
+      `rtoMinNs ${options.rtoMinNs} is above rtoMaxNs ${options.rtoMaxNs}: raise the latter`,
+    );
+  }
+  return options;
+}

@@ -1,0 +1,83 @@
+/**
+ * HOT: when a request may be sent. Within a request client timing is kept by itself: bytes are sent as they come. A new
+ * request (the client had acknowledged more of production's reply before it) waits until the target's reply to the one
+ * before has ended:
+ * - the target has sent at least as many bytes as the client had acknowledged of production's reply, or
+ * - it has sent some and has been silent for `replyQuietNs`, or
+ * - the deadline after the request's arrival has passed: then it is sent anyway, and counted.
+ *
+ * The deadline counts from each request's own arrival, so that it bounds the lag of a session, not only of a request. It
+ * halves with every late request in a row, down to a 32nd: where a target never answers what production answers
+ * (streams both ways), waiting is given up quickly. Pipelined requests, which acknowledge nothing new, do not wait.
+ * A server that speaks first has its first bytes acknowledged by the client's first data: the same rule.
+ */
+import { histogramRecord } from '../base/histogram.ts';
+import { seqDelta } from '../wire/seq.ts';
+import { Clock, type Core, clearFlag, hasFlag, setDeadline } from './core.ts';
+import { Count } from './counts.ts';
+import { Seg, SegFlag } from './segment_pool.ts';
+import { CELLS, Cell, SessionFlag, TIMES, Time } from './session_cells.ts';
+
+const LATE_SHIFT_MAX = 5;
+/** A session that another waits for is in a hurry. */
+const HURRY_SHIFT = 3;
+const REPLY_BYTES_MAX = 0x3fff_ffff;
+/** What begins with an advance of the acknowledgement: requests, and the client's close. */
+const PACED = SegFlag.Boundary | SegFlag.Fin | SegFlag.Reset;
+
+/** Whether a segment may be sent now; if not, `Time.Pace` is set to when to ask again. */
+export function mayBegin(core: Core, s: number, seg: number): boolean {
+  if (!core.pool.has(seg, PACED) || core.options.noWait) return true;
+  const flags = core.cells[s * CELLS + Cell.Flags]!;
+  if ((flags & SessionFlag.FreePass) !== 0) return true;
+  const at = s * CELLS;
+  const awaited = seqDelta(core.cells[at + Cell.SentAck]!, core.pool.get(seg, Seg.ClientAck));
+  if (awaited <= 0) return true;
+  const replied = core.cells[at + Cell.ReplyBytes]!;
+  const now = core.clock[Clock.Now]!;
+  const quietAt =
+    replied > 0 ? core.times[s * TIMES + Time.Reply]! + core.options.replyQuietNs : Number.POSITIVE_INFINITY;
+  if (replied >= awaited || now >= quietAt) {
+    core.cells[at + Cell.LateInRow] = 0;
+    return true;
+  }
+  const late = Math.min(core.cells[at + Cell.LateInRow]!, LATE_SHIFT_MAX);
+  const shift = (flags & SessionFlag.Hurry) !== 0 ? late + HURRY_SHIFT : late;
+  const deadline = core.pool.arrivedNs[seg]! + core.options.replyDeadlineNs / (1 << shift);
+  if (now < deadline) {
+    setDeadline(core, s, Time.Pace, Math.min(deadline, quietAt));
+    return false;
+  }
+  if (core.pool.has(seg, SegFlag.Boundary)) {
+    core.bump(Count.RequestsLate);
+    core.cells[at + Cell.LateInRow]! += 1;
+  }
+  return true;
+}
+
+/** Takes note of a segment that was sent for the first time: what the target's next bytes answer. */
+export function noteBegun(core: Core, s: number, seg: number): void {
+  const at = s * CELLS;
+  const { cells, times } = core;
+  const now = core.clock[Clock.Now]!;
+  histogramRecord(core.lag, now - core.pool.arrivedNs[seg]!);
+  const ack = core.pool.get(seg, Seg.ClientAck);
+  const awaited = seqDelta(cells[at + Cell.SentAck]!, ack);
+  if (awaited > 0) {
+    // What the target sent beyond production's reply answers pipelined requests, if it is still sending.
+    const isQuiet = now - times[s * TIMES + Time.Reply]! >= core.options.replyQuietNs;
+    cells[at + Cell.ReplyBytes] = isQuiet ? 0 : Math.max(0, cells[at + Cell.ReplyBytes]! - awaited);
+    cells[at + Cell.SentAck] = ack;
+  }
+  if (!core.pool.has(seg, SegFlag.Boundary)) return;
+  core.bump(Count.RequestsSent);
+  cells[at + Cell.RequestsSent]! += 1;
+  if (hasFlag(core, s, SessionFlag.FreePass)) clearFlag(core, s, SessionFlag.FreePass);
+}
+
+/** Takes note of new bytes (or a FIN) of the target. */
+export function noteReply(core: Core, s: number, bytes: number): void {
+  const at = s * CELLS;
+  core.cells[at + Cell.ReplyBytes] = Math.min(REPLY_BYTES_MAX, core.cells[at + Cell.ReplyBytes]! + bytes);
+  core.times[s * TIMES + Time.Reply] = core.clock[Clock.Now]!;
+}
