@@ -7,6 +7,8 @@ export interface Clock {
   nowNs(): number;
   /** Blocks the calling thread until `nowNs() >= dueNs`, sleeping where that is cheap. */
   waitUntilNs(dueNs: number): void;
+  /** The same without sleeping. */
+  spinUntilNs(dueNs: number): void;
 }
 
 /** A clock moved by hand, for tests. Waiting jumps to the due time. */
@@ -19,6 +21,10 @@ export class FakeClock implements Clock {
 
   waitUntilNs(dueNs: number): void {
     if (dueNs > this.#now) this.#now = dueNs;
+  }
+
+  spinUntilNs(dueNs: number): void {
+    this.waitUntilNs(dueNs);
   }
 
   advanceNs(ns: number): void {

@@ -1,5 +1,11 @@
 /** The rewriting options, shared by every command that edits packets, and the spec that their values make. */
 import type { Command } from 'commander';
+// Not from rewrite/index.ts: parsing a command line needs neither the compiled edits nor the wire formats.
+import { parseAddressMap, parseEndpoints } from '../rewrite/address_map.ts';
+import { parseHexBytes } from '../rewrite/hex_bytes.ts';
+import { parseMacPair, parseMacSubstitutions } from '../rewrite/mac.ts';
+import { parseNumber, parseSeed } from '../rewrite/numbers.ts';
+import { parsePortMap } from '../rewrite/port_map.ts';
 import {
   type AddressMap,
   checkRewriteSpec,
@@ -9,18 +15,10 @@ import {
   type MacPair,
   type MacSubstitution,
   type PortRange,
-  parseAddressMap,
-  parseEndpoints,
-  parseHexBytes,
-  parseMacPair,
-  parseMacSubstitutions,
-  parseNumber,
-  parsePortMap,
-  parseSeed,
-  parseTtl,
   type RewriteSpec,
   type TtlRule,
-} from '../rewrite/index.ts';
+} from '../rewrite/spec.ts';
+import { parseTtl } from '../rewrite/ttl.ts';
 import { addOptions, type OptionGroup } from './option_table.ts';
 import { listed, usage, type ValueParser } from './values.ts';
 

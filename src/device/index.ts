@@ -2,6 +2,7 @@
 export { type MacResolver, openMacResolver, parseMac } from './addressing.ts';
 export { type AfPacketOptions, openAfPacketSink } from './af_packet.ts';
 export { type AfXdpOptions, openAfXdpSink, xdpQueueCount } from './af_xdp_open.ts';
+export { chooseBackend, INTERFACE_BACKENDS, type InterfaceBackend } from './backend.ts';
 export { hasCap } from './cap_source.ts';
 export { type CaptureFilesSpec, openCaptureFiles } from './capture_file.ts';
 export {
@@ -20,7 +21,7 @@ export { type FrameFilter, listDevices, openFrameFilter, type PcapDevice } from 
 export { openLibpcapSink } from './libpcap.ts';
 export { interfaceNames, type LinkFacts, linkFacts } from './link.ts';
 export { type KeptFrame, MemorySink, type MemorySinkOptions } from './memory.ts';
-export { chooseBackend, INTERFACE_BACKENDS, type InterfaceBackend, openSink, type SinkSpec } from './open.ts';
+export { openSink, type SinkSpec } from './open.ts';
 export { chooseCaptureBackend, openCaptureSource } from './open_source.ts';
 export {
   type PreflightFinding,

@@ -3,26 +3,14 @@ import type { Region } from '../base/region.ts';
 import type { XdpMode } from '../sys/xdp.ts';
 import { openAfPacketSink } from './af_packet.ts';
 import { openAfXdpSink, xdpQueueCount } from './af_xdp_open.ts';
+import { chooseBackend, type InterfaceBackend } from './backend.ts';
 import { openFileSink } from './file.ts';
 import { openLibpcapSink } from './libpcap.ts';
-import { interfaceExists } from './link.ts';
 import { openRawIpSink } from './raw_ip.ts';
 import { openRawSocketSink } from './raw_socket.ts';
 import type { Sink } from './sink.ts';
 import { openTunSink } from './tun.ts';
 import { openTxRingSink } from './tx_ring.ts';
-
-export const INTERFACE_BACKENDS = [
-  'af_packet',
-  'af_xdp',
-  'tx_ring',
-  'raw_ip',
-  'raw_socket',
-  'libpcap',
-  'tap',
-  'tun',
-] as const;
-export type InterfaceBackend = (typeof INTERFACE_BACKENDS)[number];
 
 export interface SinkSpec {
   /** Interface name. */
@@ -41,16 +29,6 @@ export interface SinkSpec {
   readonly xdpMode?: XdpMode;
   /** AF_XDP only: send straight from this region. */
   readonly umem?: Region;
-}
-
-/**
- * The backend for an interface name: AF_PACKET on Linux, libpcap elsewhere. A name that starts with `tap` or `tun` and
- * that no interface has means that the device is to be made, as in tcpreplay.
- */
-export function chooseBackend(name: string): InterfaceBackend {
-  if (process.platform !== 'linux') return 'libpcap';
-  if (/^(tap|tun)/.test(name) && !interfaceExists(name)) return name.startsWith('tap') ? 'tap' : 'tun';
-  return 'af_packet';
 }
 
 /** Opens a sink. Throws an OperatorError that says what to type. */

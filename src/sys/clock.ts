@@ -26,6 +26,9 @@ export type WaitMode = 'adaptive' | 'spin' | 'sleep';
 /** Bounds of the spinning part of an adaptive wait. */
 const MARGIN_NS_MIN = 8_000;
 const MARGIN_NS_MAX = 100_000;
+/** Three of four wake-ups in time: the fourth is late by microseconds, and every wait spins less. */
+const MARGIN_RISE = 0.06;
+const MARGIN_FALL = 0.02;
 const WARM_UP_WAITS = 20;
 const WARM_UP_NS = 150_000;
 /** Extra over the observed oversleep. */
@@ -102,7 +105,11 @@ export class SystemClock implements Clock {
         this.#learn(now - wakeNs);
       }
     }
-    while (now < dueNs) now = this.nowNs();
+    if (now < dueNs) this.spinUntilNs(dueNs);
+  }
+
+  spinUntilNs(dueNs: number): void {
+    while (this.nowNs() < dueNs);
   }
 
   /** Short waits before the first one that matters: compiled code, and a margin that knows this host. About 3 ms. */
@@ -116,9 +123,9 @@ export class SystemClock implements Clock {
     clockNanosleep!(CLOCK_MONOTONIC, TIMER_ABSTIME, this.#wake.cells, null);
   }
 
-  /** Rises at once towards a late wake-up (a single outlier is capped), falls slowly. */
+  /** Settles where about RISE / (RISE + FALL) of the wake-ups are early enough; a single outlier is capped. */
   #learn(oversleptNs: number): void {
     const wanted = Math.min(MARGIN_NS_MAX, Math.max(MARGIN_NS_MIN, oversleptNs + MARGIN_NS_GUARD));
-    this.#marginNs += (wanted - this.#marginNs) * (wanted > this.#marginNs ? 0.25 : 0.02);
+    this.#marginNs += (wanted - this.#marginNs) * (wanted > this.#marginNs ? MARGIN_RISE : MARGIN_FALL);
   }
 }
