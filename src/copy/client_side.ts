@@ -106,10 +106,12 @@ function store(core: Core, s: number, distance: number): void {
   const first = distance < 0 ? cells[at + Cell.ClientNext]! : packet.seq;
   const end = seqAdd(packet.seq, packet.payloadBytes) | 0;
   const segments = cells[at + Cell.Segments]!;
-  let seg = insert(core, s, first, end, piece);
-  if ((packet.flags & TcpFlag.Fin) !== 0) seg = insertEnd(core, s, end, SegFlag.Fin);
-  const isWhole = distance === 0 && cells[at + Cell.Segments] === segments + 1 && packet.payloadBytes > 0;
-  core.placeable = isWhole && (packet.flags & TcpFlag.Fin) === 0 ? seg : -1;
+  const seg = insert(core, s, first, end, piece);
+  const hasFin = (packet.flags & TcpFlag.Fin) !== 0;
+  if (hasFin) insertEnd(core, s, end, SegFlag.Fin);
+  // Only a packet whose bytes are new, all of them, and became one segment says what that segment says.
+  const isOne = distance === 0 && seg >= 0 && cells[at + Cell.Segments] === segments + 1;
+  core.placeable = isOne && core.pool.get(seg, Seg.Length) === packet.payloadBytes && !hasFin ? seg : -1;
   if (distance <= 0) advanceStored(core, s);
   wake(core, s);
   core.placeable = -1;

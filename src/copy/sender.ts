@@ -44,7 +44,10 @@ export function pump(core: Core, s: number): Stop {
     if (!pool.has(seg, SegFlag.OwnFin) && pool.get(seg, Seg.ClientSeq) !== cells[at + Cell.ClientSent]!)
       return Stop.Gap;
     if (!mayBegin(core, s, seg)) return Stop.Wait;
-    if (isReset) return Stop.Reset;
+    if (isReset) {
+      // A RST throws away what is still on its way: it waits until that has arrived.
+      return cells[at + Cell.SndUna] === cells[at + Cell.SndNxt] ? Stop.Reset : Stop.Wait;
+    }
     if (!pool.has(seg, ANY_END) && !fitsWindows(core, s, seg)) return Stop.Wait;
     if (!transmitFirst(core, s, seg)) {
       // No room in the emitter: the next tick finds some.
