@@ -1,0 +1,75 @@
+/** The log of `tsintercept` on standard error: lines for people, or, with --json, JSON lines by pino. */
+import type { InterceptNote } from '../copy/intercept/intercept.ts';
+
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+const WEIGHT: Readonly<Record<LogLevel, number>> = { error: 50, warn: 40, info: 30, debug: 20 };
+
+export interface Log {
+  write(level: LogLevel, message: string, fields: Record<string, unknown>): void;
+}
+
+export function textLog(least: LogLevel, line: (text: string) => void): Log {
+  return {
+    write(level, message) {
+      if (WEIGHT[level] >= WEIGHT[least]) line(`tsintercept: ${message}`);
+    },
+  };
+}
+
+/** Written at once, so that nothing is missing when the process ends. */
+export async function jsonLog(least: LogLevel): Promise<Log> {
+  const { default: pino } = await import('pino');
+  const logger = pino({ name: 'tsintercept', level: least }, pino.destination({ dest: 2, sync: true }));
+  return { write: (level, message, fields) => logger[level](fields, message) };
+}
+
+/** Connections refused in one second beyond this are summed up: a port scan must not fill a disk. */
+const REFUSALS_PER_SECOND = 5;
+
+export class NoteLog {
+  readonly #log: Log;
+  #second = 0;
+  #refusals = 0;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  note(note: InterceptNote): void {
+    const { kind, ...fields } = note;
+    switch (note.kind) {
+      case 'leftovers':
+        this.#log.write('warn', `took away ${note.rules} rules and ${note.routes} routes of a killed run`, fields);
+        return;
+      case 'agentJoined':
+        this.#log.write('info', `agent ${note.agent} joined`, fields);
+        return;
+      case 'agentLeft':
+        this.#log.write('info', `agent ${note.agent} left (${note.why}) with ${note.sessions} sessions`, fields);
+        return;
+      case 'refused':
+        this.#refused(note.peer, note.why, fields);
+        return;
+      case 'ringFault':
+        this.#log.write('error', `the ring broke and is opened again: ${note.why}`, fields);
+        return;
+      case 'rulesLeft':
+        this.#log.write('error', note.why, fields);
+        return;
+      default:
+        this.#log.write('debug', kind, fields);
+    }
+  }
+
+  #refused(peer: string, why: string, fields: Record<string, unknown>): void {
+    const second = Math.floor(performance.now() / 1000);
+    if (second !== this.#second) {
+      const more = this.#refusals - REFUSALS_PER_SECOND;
+      if (more > 0) this.#log.write('warn', `${more} more connections refused`, { more });
+      this.#second = second;
+      this.#refusals = 0;
+    }
+    if (++this.#refusals > REFUSALS_PER_SECOND) return;
+    this.#log.write(why === 'closed' ? 'debug' : 'warn', `connection from ${peer} refused: ${why}`, fields);
+  }
+}
