@@ -2,7 +2,7 @@
 import { BATCH_FRAMES, FrameBatch } from '../base/batch.ts';
 import { OperatorError } from '../base/errors.ts';
 import { plainRegion } from '../base/region.ts';
-import { AUTO_DEFAULTS, openClassifier } from '../flow/direction.ts';
+import { AUTO_DEFAULTS, openClassifier } from '../flow/index.ts';
 import { openCapture } from '../pcap/index.ts';
 import type { AutoModeName } from './rewrite_file_spec.ts';
 import { type Router, Side } from './rewrite_side.ts';

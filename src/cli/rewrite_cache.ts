@@ -2,7 +2,7 @@
 import type { FrameBatch } from '../base/batch.ts';
 import { OperatorError } from '../base/errors.ts';
 import { groupDigits } from '../base/units.ts';
-import { type PrepCache, PrepVerdict } from '../pcap/prep_cache.ts';
+import { type PrepCache, PrepVerdict, readPrepCache } from '../pcap/prep_cache.ts';
 import { type Router, Side } from './rewrite_side.ts';
 
 export class CacheRouter implements Router {
@@ -33,4 +33,9 @@ export class CacheRouter implements Router {
       `${this.#path} knows ${known} packets and says nothing about packet ${groupDigits(number)}: make a cache of this capture`,
     );
   }
+}
+
+/** Throws `OperatorError` where there is no such cache. */
+export function readCacheRouter(path: string): CacheRouter {
+  return new CacheRouter(readPrepCache(path), path);
 }

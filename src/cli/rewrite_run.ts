@@ -76,13 +76,7 @@ async function fragrouteOf(spec: RewriteFileSpec) {
 }
 
 async function routerOf(spec: RewriteFileSpec) {
-  if (spec.cachefile !== null) {
-    const [{ readPrepCache }, { CacheRouter }] = await Promise.all([
-      import('../pcap/prep_cache.ts'),
-      import('./rewrite_cache.ts'),
-    ]);
-    return new CacheRouter(readPrepCache(spec.cachefile), spec.cachefile);
-  }
+  if (spec.cachefile !== null) return (await import('./rewrite_cache.ts')).readCacheRouter(spec.cachefile);
   if (spec.auto !== null) return (await import('./rewrite_auto.ts')).autoRouter(spec.input, spec.auto);
   return (await import('./rewrite_side.ts')).ONE_SIDE;
 }

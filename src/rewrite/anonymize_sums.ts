@@ -72,7 +72,9 @@ export class CoveringSums {
       // taking a sum away is adding its complement
       this.#write(at, this.#finish(n, field, checksumApply(field, ~aligned & 0xffff)), n);
     }
-    for (let i = from; i < to; i++) view.setUint8(i, 0);
+    let i = from;
+    for (; i + 8 <= to; i += 8) view.setFloat64(i, 0);
+    for (; i < to; i++) view.setUint8(i, 0);
   }
 
   /** Writes a word that the first `count` sums may cover. */

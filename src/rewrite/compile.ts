@@ -25,6 +25,7 @@ import { fillsFrame, LengthEditor } from './length_editor.ts';
 import { MacEditor } from './mac_editor.ts';
 import { type Direction, Edit, type EditStatus, type Rewriter } from './rewriter.ts';
 import { checkRewriteSpec, type RewriteSpec } from './spec.ts';
+import { applyPending } from './transport_sum.ts';
 import { VlanEditor } from './vlan_editor.ts';
 
 /** Compiles the rules. Throws `OperatorError('USAGE')` with the first clash between them. */
@@ -48,6 +49,8 @@ export class CompiledRewriter implements Rewriter {
   readonly #fuzzer: Fuzzer | null;
   readonly #lengths: LengthEditor;
   readonly #editsLengths: boolean;
+  /** A checksum field may be gone before addresses are edited. */
+  readonly #cutsPackets: boolean;
   readonly #fixesHeader: boolean;
   readonly #editsLink: boolean;
   readonly #mayGrow: boolean;
@@ -68,6 +71,7 @@ export class CompiledRewriter implements Rewriter {
     this.#fuzzer = spec.fuzz === null ? null : new Fuzzer(spec.fuzz.seed, spec.fuzz.factor);
     this.#lengths = new LengthEditor(spec);
     this.#editsLengths = spec.fixLength !== null || spec.mtuTruncate;
+    this.#cutsPackets = this.#editsLengths || this.#fuzzer !== null;
     this.#fixesSums = spec.fixChecksums || (this.#isReference && spec.ttl !== null);
     this.#fixesHeader = spec.fixHeaderLength;
     this.#editsLink = this.#framer !== null || this.#vlan !== null || !this.#macs.idle;
@@ -106,12 +110,14 @@ export class CompiledRewriter implements Rewriter {
     if (this.#mayGrow && !this.#makeRoom(frame)) return Edit.NoRoom;
     if (this.#editsLink) this.#editLink(frame);
     if (this.#ip.editsHeaders) this.#ip.editHeaders(frame);
-    if (this.#fuzzer?.apply(frame)) {
+    if (this.#cutsPackets) applyPending(frame);
+    if (this.#fuzzer !== null && this.#fuzzer.apply(frame)) {
       this.counters.dropped++;
       return Edit.Drop;
     }
     if (this.#editsLengths) this.#lengths.edit(frame);
     if (this.#ip.editsAddresses) this.#ip.editAddresses(frame);
+    applyPending(frame);
     if (this.#fixesHeader) this.#lengths.fixHeader(frame);
     if (this.#fixesSums || frame.recompute) this.#fixSums(frame);
     if (frame.layers.macs >= 0) setMulticastMac(frame);

@@ -27,6 +27,9 @@ export class Frame {
   reframed = false;
   /** Its sums are to be computed anew. */
   recompute = false;
+  /** What the sums of the IPv4 header and of the transport have grown by and do not say yet (`applyPending`). */
+  ipSum = 0;
+  transportSum = 0;
   readonly layers: Layers = new Layers();
 
   constructor() {
@@ -50,6 +53,8 @@ export class Frame {
     this.changed = false;
     this.recompute = false;
     this.reframed = false;
+    this.ipSum = 0;
+    this.transportSum = 0;
     this.decode();
   }
 

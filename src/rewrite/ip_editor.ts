@@ -1,6 +1,7 @@
 /**
  * HOT: edits of IPv4, IPv6, ARP and of the ports and sequence numbers above them. Every checksum that covers an edited
- * field is updated by the difference (RFC 1624): a true one stays true, a wrong one stays as wrong as it was.
+ * field is updated by the difference (RFC 1624): a true one stays true, a wrong one stays as wrong as it was. Differences
+ * add up in the frame: whoever calls tells them to the checksums (`applyPending`) before anything else looks at those.
  */
 import {
   ArpOperation,
@@ -11,17 +12,16 @@ import {
   setArpSenderIp,
   setArpTargetIp,
 } from '../wire/arp.ts';
-import { sumDelta32 } from '../wire/checksum.ts';
 import {
   ipv4Dst,
   ipv4DstAt,
   ipv4Src,
   ipv4Tos,
   ipv4Ttl,
-  rewriteIpv4Dst,
-  rewriteIpv4Src,
-  rewriteIpv4Tos,
-  rewriteIpv4Ttl,
+  setIpv4Dst,
+  setIpv4Src,
+  setIpv4Tos,
+  setIpv4Ttl,
 } from '../wire/ipv4.ts';
 import {
   ipv6DstAt,
@@ -36,10 +36,10 @@ import {
 import { IpProtocol } from '../wire/protocol.ts';
 import { seqAdd } from '../wire/seq.ts';
 import {
-  rewriteTcpAck,
-  rewriteTcpDstPort,
-  rewriteTcpSeq,
-  rewriteTcpSrcPort,
+  setTcpAck,
+  setTcpDstPort,
+  setTcpSeq,
+  setTcpSrcPort,
   TcpFlag,
   tcpAck,
   tcpDstPort,
@@ -48,7 +48,6 @@ import {
   tcpSrcPort,
 } from '../wire/tcp.ts';
 import { coveredDstAt } from '../wire/transport.ts';
-import { rewriteUdpDstPort, rewriteUdpSrcPort, udpDstPort, udpSrcPort } from '../wire/udp.ts';
 import { AddressEditor } from './address_editor.ts';
 import { EmbeddedEditor } from './embedded_editor.ts';
 import type { Frame } from './frame.ts';
@@ -56,7 +55,7 @@ import { portTable } from './port_map.ts';
 import { tcpSequenceShift } from './prng.ts';
 import { shiftSackBlocks } from './sack.ts';
 import type { AddressMap, RewriteSpec, TtlRule } from './spec.ts';
-import { applyToTransport } from './transport_sum.ts';
+import { longDelta, wordDelta } from './transport_sum.ts';
 
 /** Address editors by direction: [client to server, server to client]. */
 export interface AddressEditors {
@@ -132,14 +131,16 @@ export class IpEditor {
   #headers4(frame: Frame, ip: number): void {
     const view = frame.view;
     if (this.#tos >= 0 && ipv4Tos(view, ip) !== this.#tos) {
-      rewriteIpv4Tos(view, ip, this.#tos);
+      frame.ipSum += wordDelta(ipv4Tos(view, ip), this.#tos);
+      setIpv4Tos(view, ip, this.#tos);
       frame.changed = true;
     }
     if (this.#ttlMode !== null) {
       const before = ipv4Ttl(view, ip);
       const after = this.#ttl(before);
       if (after !== before) {
-        rewriteIpv4Ttl(view, ip, after);
+        frame.ipSum += wordDelta(before << 8, after << 8);
+        setIpv4Ttl(view, ip, after);
         frame.changed = true;
       }
     }
@@ -171,39 +172,40 @@ export class IpEditor {
     return Math.max(1, before - this.#ttlValue);
   }
 
+  /** UDP has its ports where TCP has them. */
   #editPorts(frame: Frame, l4: number, ports: Uint16Array): void {
     const { view, layers } = frame;
-    if (layers.l4Protocol === IpProtocol.Tcp) {
-      const source = tcpSrcPort(view, l4);
-      const destination = tcpDstPort(view, l4);
-      if (ports[source]! !== source) {
-        rewriteTcpSrcPort(view, l4, ports[source]!);
-        frame.changed = true;
-      }
-      if (ports[destination]! !== destination) {
-        rewriteTcpDstPort(view, l4, ports[destination]!);
-        frame.changed = true;
-      }
-    } else if (layers.l4Protocol === IpProtocol.Udp) {
-      const source = udpSrcPort(view, l4);
-      const destination = udpDstPort(view, l4);
-      if (ports[source]! !== source) {
-        rewriteUdpSrcPort(view, l4, ports[source]!);
-        frame.changed = true;
-      }
-      if (ports[destination]! !== destination) {
-        rewriteUdpDstPort(view, l4, ports[destination]!);
-        frame.changed = true;
-      }
+    if (layers.l4Protocol !== IpProtocol.Tcp && layers.l4Protocol !== IpProtocol.Udp) return;
+    const source = tcpSrcPort(view, l4);
+    const destination = tcpDstPort(view, l4);
+    const newSource = ports[source]!;
+    const newDestination = ports[destination]!;
+    if (newSource !== source) {
+      setTcpSrcPort(view, l4, newSource);
+      frame.transportSum += wordDelta(source, newSource);
+      frame.changed = true;
+    }
+    if (newDestination !== destination) {
+      setTcpDstPort(view, l4, newDestination);
+      frame.transportSum += wordDelta(destination, newDestination);
+      frame.changed = true;
     }
   }
 
   #editSequence(frame: Frame, l4: number): void {
     const view = frame.view;
-    rewriteTcpSeq(view, l4, seqAdd(tcpSeq(view, l4), this.#shift));
+    const seq = tcpSeq(view, l4);
+    const newSeq = seqAdd(seq, this.#shift);
+    setTcpSeq(view, l4, newSeq);
+    frame.transportSum += longDelta(seq, newSeq);
     const flags = tcpFlags(view, l4);
     const isPureSyn = (flags & TcpFlag.Syn) !== 0 && (flags & TcpFlag.Ack) === 0;
-    if (!isPureSyn) rewriteTcpAck(view, l4, seqAdd(tcpAck(view, l4), this.#shift));
+    if (!isPureSyn) {
+      const ack = tcpAck(view, l4);
+      const newAck = seqAdd(ack, this.#shift);
+      setTcpAck(view, l4, newAck);
+      frame.transportSum += longDelta(ack, newAck);
+    }
     if (this.#shiftsSack && frame.layers.payload > 0) shiftSackBlocks(view, l4, this.#shift);
     frame.changed = true;
   }
@@ -212,21 +214,22 @@ export class IpEditor {
     const { view, layers, direction } = frame;
     const source = ipv4Src(view, ip) | 0;
     const newSource = this.#addresses.source[direction]!.map4(source);
-    let delta = 0;
     if (newSource !== source) {
-      rewriteIpv4Src(view, ip, newSource);
-      delta = sumDelta32(delta, source, newSource);
+      setIpv4Src(view, ip, newSource);
+      const delta = longDelta(source, newSource);
+      frame.ipSum += delta;
+      frame.transportSum += delta;
+      frame.changed = true;
     }
     const destination = ipv4Dst(view, ip) | 0;
     const newDestination = this.#addresses.destination[direction]!.map4(destination);
     if (newDestination !== destination) {
-      rewriteIpv4Dst(view, ip, newDestination);
-      if (coveredDstAt(view, layers) === ipv4DstAt(ip)) delta = sumDelta32(delta, destination, newDestination);
+      const delta = longDelta(destination, newDestination);
+      if (coveredDstAt(view, layers) === ipv4DstAt(ip)) frame.transportSum += delta;
+      setIpv4Dst(view, ip, newDestination);
+      frame.ipSum += delta;
       frame.changed = true;
     }
-    if (delta === 0) return;
-    frame.changed = true;
-    applyToTransport(view, layers, delta);
   }
 
   #addresses6(frame: Frame, ip: number): void {
@@ -235,8 +238,7 @@ export class IpEditor {
     const destination = this.#addresses.destination[direction]!.edit6(view, ipv6DstAt(ip));
     if (source === 0 && destination === 0) return;
     frame.changed = true;
-    const delta = coveredDstAt(view, layers) === ipv6DstAt(ip) ? source + destination : source;
-    if (delta !== 0) applyToTransport(view, layers, delta);
+    frame.transportSum += coveredDstAt(view, layers) === ipv6DstAt(ip) ? source + destination : source;
   }
 
   /** A request's sender is looked up among the destinations: the reference tool's rule. */

@@ -1,4 +1,7 @@
-/** HOT: MAC edits of Ethernet frames: pairs by direction, substitutions, seeded addresses. */
+/**
+ * HOT: MAC edits of Ethernet frames: pairs by direction, substitutions, seeded addresses. The last 32 bits of an address
+ * are a signed number in here: V8 keeps larger ones in heap numbers.
+ */
 import {
   ethernetDstHigh,
   ethernetDstLow,
@@ -38,12 +41,12 @@ function isSeedExempt(high: number, low: number): boolean {
 /** One number a direction, -1 where there is no address. */
 class PairWords {
   readonly high: Int32Array;
-  readonly low: Float64Array;
+  readonly low: Int32Array;
 
   constructor(pair: MacPair) {
     const macs = [pair.clientToServer, pair.serverToClient];
     this.high = Int32Array.from(macs, (mac) => (mac === null ? -1 : macHigh(mac)));
-    this.low = Float64Array.from(macs, (mac) => (mac === null ? -1 : macLow(mac)));
+    this.low = Int32Array.from(macs, (mac) => (mac === null ? -1 : macLow(mac)));
   }
 }
 
@@ -52,7 +55,7 @@ export class MacEditor {
   readonly #destination: PairWords;
   readonly #source: PairWords;
   /** fromHigh, fromLow, toHigh, toLow a substitution. */
-  readonly #substitutions: Float64Array;
+  readonly #substitutions: Int32Array;
   readonly #skipGroup: boolean;
   readonly #seeded: boolean;
   readonly #keepBytes: number;
@@ -63,7 +66,7 @@ export class MacEditor {
   constructor(spec: RewriteSpec) {
     this.#destination = new PairWords(spec.destinationMac);
     this.#source = new PairWords(spec.sourceMac);
-    this.#substitutions = Float64Array.from(
+    this.#substitutions = Int32Array.from(
       spec.substituteMacs.flatMap(({ from, to }) => [macHigh(from), macLow(from), macHigh(to), macLow(to)]),
     );
     this.#skipGroup = spec.skipL2Broadcast;
@@ -80,14 +83,14 @@ export class MacEditor {
     const view = frame.view;
     const direction = frame.direction;
     const dstHigh = ethernetDstHigh(view, macs);
-    const dstLow = ethernetDstLow(view, macs);
+    const dstLow = ethernetDstLow(view, macs) | 0;
     this.#edit(dstHigh, dstLow, this.#destination.high[direction]!, this.#destination.low[direction]!);
     if (this.#high !== dstHigh || this.#low !== dstLow) {
       setEthernetDst(view, macs, this.#high, this.#low);
       frame.changed = true;
     }
     const srcHigh = ethernetSrcHigh(view, macs);
-    const srcLow = ethernetSrcLow(view, macs);
+    const srcLow = ethernetSrcLow(view, macs) | 0;
     this.#edit(srcHigh, srcLow, this.#source.high[direction]!, this.#source.low[direction]!);
     if (this.#high !== srcHigh || this.#low !== srcLow) {
       setEthernetSrc(view, macs, this.#high, this.#low);
@@ -122,7 +125,7 @@ export class MacEditor {
       let after = i < this.#keepBytes ? before : ((before ^ m) - (before & m)) & 0xff;
       if (i === 0 && this.#keepBytes === 0) after &= 0xfe;
       if (i < 2) high = (high << 8) | after;
-      else low = ((low << 8) | after) >>> 0;
+      else low = (low << 8) | after;
     }
     this.#high = high;
     this.#low = low;

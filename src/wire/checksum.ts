@@ -40,7 +40,14 @@ export function checksumAdd(view: DataView, at: number, end: number, sum = 0): n
     high = (high + (a >>> 16) + (b >>> 16) + (c >>> 16) + (d >>> 16)) | 0;
   }
   low = checksumFold(low); // 2^18 bytes of 0xff fill it to the last bit
-  for (; i + 1 < end; i += 2) low = (low + view.getUint16(i, true)) | 0;
+  for (; i + 3 < end; i += 4) {
+    const word = view.getInt32(i, true);
+    low = (low + (word & 0xffff) + (word >>> 16)) | 0;
+  }
+  if (i + 1 < end) {
+    low = (low + view.getUint16(i, true)) | 0;
+    i += 2;
+  }
   if (i < end) low = (low + view.getUint8(i)) | 0;
   const little = checksumFold(checksumFold(low) + checksumFold(high));
   return checksumFold(swap16(little) + sum);
@@ -133,6 +140,12 @@ export function pseudoHeaderSum(
   length: number,
 ): number {
   const sum = (length >>> 16) + (length & 0xffff) + protocol;
+  if (addressLen === 4) {
+    const source = view.getInt32(srcAt);
+    const target = view.getInt32(dstAt);
+    const words = (source >>> 16) + (source & 0xffff) + (target >>> 16) + (target & 0xffff);
+    return checksumFold(sum + words);
+  }
   const src = checksumAdd(view, srcAt, srcAt + addressLen, checksumFold(sum));
   return checksumAdd(view, dstAt, dstAt + addressLen, src);
 }
