@@ -12,7 +12,7 @@ import type { Targets } from './targets.ts';
 import { TimerWheel } from './timer_wheel.ts';
 
 export class Core {
-  readonly options: EngineOptions;
+  options: EngineOptions;
   readonly targets: Targets;
   readonly emitter: Emitter;
   readonly table: SessionTable;

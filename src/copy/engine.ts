@@ -167,6 +167,12 @@ export class CopyEngine {
     this.core.sheds = isShedding;
   }
 
+  /** Other settings from now on; tables and memory keep their sizes. Throws `OperatorError` USAGE as `engineOptions`. */
+  reconfigure(given: Partial<EngineOptions>): void {
+    const { maxSessions, memoryBytes } = this.core.options;
+    this.core.options = engineOptions({ ...this.core.options, ...given, maxSessions, memoryBytes });
+  }
+
   /** Closes every session in order (SIGTERM): go on with `tick` and headers until `sessionsOpen` is 0, or long enough. */
   closeAll(): void {
     const core = this.core;

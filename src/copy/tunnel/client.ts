@@ -139,6 +139,12 @@ export class TunnelClient {
     this.#backOffMs = this.#backOff[0];
   }
 
+  /** Descriptor of the connection, to wait for together with others; -1: none. */
+  get fd(): number {
+    const socket = this.#socket as { readonly _handle?: { readonly fd?: number } | null } | null;
+    return socket?._handle?.fd ?? -1;
+  }
+
   /** Sessions registered now. */
   get sessions(): number {
     return this.#sessions.count;

@@ -1,0 +1,154 @@
+/**
+ * HOT: one worker's loop body: replies, clients' packets, timers, and what the engine sends for them, in batches; sleeps
+ * when there is nothing. A turn takes some batches at most, so that neither side starves the other.
+ */
+import { FrameBatch } from '../../base/batch.ts';
+import type { Clock } from '../../base/clock.ts';
+import { plainRegion } from '../../base/region.ts';
+import { NS_PER_MS, NS_PER_SECOND } from '../../base/units.ts';
+import { realtimeMs } from '../../device/host.ts';
+import { decode } from '../../wire/decode.ts';
+import { Layers } from '../../wire/layers.ts';
+import { Linktype } from '../../wire/linktype.ts';
+import { tcpDstPort } from '../../wire/tcp.ts';
+import type { SumState } from '../client_packet.ts';
+import type { CopyEngine } from '../engine.ts';
+import { readTargetPacket, TargetHeader } from '../target_header.ts';
+import type { FrameEmitter } from './emitter.ts';
+import { AgentCell } from './rows.ts';
+
+const BATCHES_MAX = 4;
+const BATCH_FRAMES = 256;
+const ETHERNET_BYTES = 14;
+const SLL2_BYTES = 20;
+/** The two clocks are compared again this often: the clock on the wall may be set. */
+const CLOCK_PERIOD_NS = NS_PER_SECOND / 10;
+
+/** What the loop wants of a source of frames. */
+export interface FrameSource {
+  read(batch: FrameBatch): number;
+}
+
+export interface LoopParts {
+  readonly engine: CopyEngine;
+  readonly emitter: FrameEmitter;
+  readonly clock: Clock;
+  /** The agent's cells of this worker's row. */
+  readonly cells: Float64Array;
+}
+
+export class AgentLoop {
+  /** Rings; null: no such ring now. */
+  clients: FrameSource | null = null;
+  replies: readonly FrameSource[] = [];
+  readonly #engine: CopyEngine;
+  readonly #emitter: FrameEmitter;
+  readonly #clock: Clock;
+  readonly #cells: Float64Array;
+  readonly #batch: FrameBatch = new FrameBatch(BATCH_FRAMES, plainRegion(0));
+  readonly #layers: Layers = new Layers();
+  readonly #header: TargetHeader = new TargetHeader();
+  /** Monotonic time of 1970, and when it was last found. */
+  #epochNs = 0;
+  #comparedNs = Number.NEGATIVE_INFINITY;
+
+  constructor(parts: LoopParts) {
+    this.#engine = parts.engine;
+    this.#emitter = parts.emitter;
+    this.#clock = parts.clock;
+    this.#cells = parts.cells;
+  }
+
+  /** One round; returns how many frames it took. */
+  turn(): number {
+    const now = this.#clock.nowNs();
+    this.#engine.tick(now);
+    if (now - this.#comparedNs >= CLOCK_PERIOD_NS) {
+      this.#comparedNs = now;
+      this.#epochNs = now - realtimeMs() * NS_PER_MS;
+    }
+    let frames = this.#takeReplies();
+    frames += this.#takeClients();
+    this.finish(now);
+    return frames;
+  }
+
+  /** Hands what was queued to the kernel. */
+  finish(now: number): void {
+    this.#emitter.flush();
+    this.#emitter.tellTooLong();
+    this.#emitter.repair(now);
+  }
+
+  #takeReplies(): number {
+    let frames = 0;
+    for (let i = 0; i < this.replies.length; i++) frames += this.#takeHeaders(this.replies[i]!);
+    return frames;
+  }
+
+  #takeHeaders(source: FrameSource): number {
+    const batch = this.#batch;
+    const layers = this.#layers;
+    let frames = 0;
+    for (let n = 0; n < BATCHES_MAX && source.read(batch) > 0; n++) {
+      const { view } = batch.region;
+      for (let i = 0; i < batch.count; i++) {
+        const at = batch.at[i]!;
+        decode(view, at, at + batch.caplen[i]!, batch.linktype[i]!, layers);
+        if (readTargetPacket(view, layers, this.#header)) this.#engine.onTargetHeader(this.#header);
+      }
+      frames += batch.count;
+    }
+    return frames;
+  }
+
+  #takeClients(): number {
+    const source = this.clients;
+    if (source === null) return 0;
+    const batch = this.#batch;
+    let frames = 0;
+    for (let n = 0; n < BATCHES_MAX && source.read(batch) > 0; n++) {
+      this.takeBatch(batch);
+      // Before the ring's block is given back, as frames may leave from where they lie.
+      this.#emitter.flush();
+      frames += batch.count;
+    }
+    return frames;
+  }
+
+  /** Clients' frames of one batch. The emitter must be flushed before the batch's memory changes. */
+  takeBatch(batch: FrameBatch): void {
+    for (let i = 0; i < batch.count; i++) {
+      this.takeFrame(batch, i, this.#epochNs + batch.sec[i]! * NS_PER_SECOND + batch.nsec[i]!);
+    }
+  }
+
+  takeFrame(batch: FrameBatch, i: number, arrivedNs: number): void {
+    const layers = this.#layers;
+    const { region } = batch;
+    const at = batch.at[i]!;
+    const linktype = batch.linktype[i]!;
+    decode(region.view, at, at + batch.caplen[i]!, linktype, layers);
+    this.#cells[AgentCell.Frames]! += 1;
+    if (layers.l4 < 0) this.#cells[AgentCell.FramesForeign]! += 1;
+    else if (isTlsHello(region.view, layers)) this.#noteTls(region.view, layers);
+    const front = linktype === Linktype.EN10MB ? ETHERNET_BYTES : linktype === Linktype.LINUX_SLL2 ? SLL2_BYTES : 0;
+    this.#emitter.frontBytes = front + batch.headroomBytes;
+    this.#engine.onClientPacket(region, layers, batch.sum[i]! as SumState, arrivedNs);
+  }
+
+  /** The port of the first TLS session that was seen; 0: none. */
+  tlsPort = 0;
+
+  #noteTls(view: DataView, layers: Layers): void {
+    this.#cells[AgentCell.TlsHellos]! += 1;
+    if (this.tlsPort === 0) this.tlsPort = tcpDstPort(view, layers.l4);
+  }
+}
+
+/** A TLS record with a ClientHello begins the payload (RFC 8446 sections 4 and 5.1). */
+function isTlsHello(view: DataView, layers: Layers): boolean {
+  const at = layers.payload;
+  if (at < 0 || layers.ipEnd - at < 6) return false;
+  return view.getUint8(at) === 22 && view.getUint8(at + 1) === 3 && view.getUint8(at + 5) === 1;
+}

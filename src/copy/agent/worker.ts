@@ -1,0 +1,199 @@
+/** A copying thread: rings or files, a session engine, and the way out. Shares nothing with the other ones. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { parentPort, workerData } from 'node:worker_threads';
+import { NS_PER_MS } from '../../base/units.ts';
+import { SystemClock } from '../../device/host.ts';
+import { PollSet } from '../../device/host_capture.ts';
+import { SAME_IDENTITY } from '../admission.ts';
+import { CopyEngine } from '../engine.ts';
+import { engineOptions } from '../options.ts';
+import { Targets } from '../targets.ts';
+import { FrameEmitter } from './emitter.ts';
+import { identityMap } from './identity.ts';
+import { AgentLoop } from './loop.ts';
+import { describeError, type WorkerCommand, type WorkerMessage, type WorkerStart } from './messages.ts';
+import { replayFiles } from './offline.ts';
+import { AgentRings } from './rings.ts';
+import { AgentCell, AgentOrder, AgentRows } from './rows.ts';
+import { TunnelReplies } from './tunnel_replies.ts';
+
+/** Longest sleep: orders are looked for in between. */
+const SLEEP_MS_MAX = 10;
+const LOOK_MS = 200;
+/** Turns in a row without a look at messages, while there is always something to do. */
+const BUSY_TURNS_MAX = 16;
+
+function post(message: WorkerMessage): void {
+  parentPort!.postMessage(message);
+}
+
+class CopyWorker {
+  readonly #start: WorkerStart;
+  readonly #rows: AgentRows;
+  readonly #counts: Float64Array;
+  readonly #cells: Float64Array;
+  readonly #lag: Int32Array;
+  readonly #clock: SystemClock;
+  readonly #emitter: FrameEmitter;
+  readonly #engine: CopyEngine;
+  readonly #loop: AgentLoop;
+  readonly #rings: AgentRings;
+  readonly #tunnel: TunnelReplies | null;
+  #poll = new PollSet([]);
+  #polled = '';
+  #lookedMs = 0;
+  #drops = 0;
+  #tlsTold = false;
+  #busy = 0;
+
+  constructor(start: WorkerStart) {
+    const { spec, worker } = start;
+    this.#start = start;
+    this.#rows = new AgentRows(spec.workers, start.rows);
+    this.#counts = this.#rows.counts(worker);
+    this.#cells = this.#rows.cells(worker);
+    this.#lag = this.#rows.lag(worker);
+    this.#clock = new SystemClock(start.epochSeconds);
+    this.#emitter = new FrameEmitter(spec.targets);
+    const options = engineOptions(spec.engine);
+    const { copies, pool } = spec.clones;
+    const identities =
+      copies === 1 && pool === null
+        ? SAME_IDENTITY
+        : identityMap(spec.clones, {
+            workers: spec.workers,
+            sessionsMax: options.maxSessions,
+            idleNs: options.idleNs,
+            nowNs: () => this.#clock.nowNs(),
+          });
+    this.#engine = new CopyEngine({
+      options,
+      targets: new Targets(spec.targets, spec.services),
+      emitter: this.#emitter,
+      identities,
+    });
+    this.#emitter.onSendError = (view, at, length, isTooLong) => this.#engine.onSendError(view, at, length, isTooLong);
+    const parts = { engine: this.#engine, emitter: this.#emitter, clock: this.#clock, cells: this.#cells };
+    this.#loop = new AgentLoop(parts);
+    this.#rings = new AgentRings(spec, worker, this.#loop, this.#cells);
+    this.#tunnel =
+      spec.replies.kind === 'tunnel'
+        ? new TunnelReplies(spec, this.#engine, this.#emitter, this.#clock, this.#cells, (state, why) => {
+            if (state === 'waiting' || state === 'leaving') post({ kind: 'note', level: 'warn', text: why ?? state });
+            else if (state === 'ready') post({ kind: 'note', level: 'info', text: 'the interception is reached' });
+          })
+        : null;
+  }
+
+  async run(): Promise<void> {
+    await this.#tunnel?.client.connect();
+    parentPort!.on('message', (command: WorkerCommand) => this.#obey(command));
+    parentPort!.unref();
+    post({ kind: 'ready' });
+    if (this.#start.spec.packets.kind === 'files') {
+      await replayFiles(this.#start.spec, this.#start.spec.packets, {
+        loop: this.#loop,
+        engine: this.#engine,
+        emitter: this.#emitter,
+        clock: this.#clock,
+        isOver: () => this.#rows.order !== AgentOrder.Run,
+        rest: (dueNs) => this.#rest(dueNs),
+      });
+    } else while (this.#rows.order === AgentOrder.Run) await this.#turn(Number.POSITIVE_INFINITY);
+    await this.#closeSessions();
+    this.#publish();
+    this.#tunnel?.close();
+    this.#rings.close();
+    this.#emitter.close();
+    post({ kind: 'done' });
+  }
+
+  #obey(command: WorkerCommand): void {
+    if (command.kind === 'engine') this.#engine.reconfigure(command.options);
+    else {
+      const { address } = this.#start.spec.targets[command.target]!;
+      this.#emitter.setMacs(command.target, command.macs, address.length === 4);
+    }
+  }
+
+  /** One turn of the loop, then a sleep until there is something to do, `dueNs` at the latest. */
+  async #turn(dueNs: number): Promise<void> {
+    const frames = this.#loop.turn();
+    const nowMs = performance.now();
+    if (nowMs - this.#lookedMs >= LOOK_MS) this.#look(nowMs);
+    if (frames === 0) {
+      this.#busy = 0;
+      this.#sleep(dueNs);
+    } else if (++this.#busy < BUSY_TURNS_MAX && this.#tunnel === null) return;
+    this.#busy = 0;
+    await nextTurn();
+  }
+
+  /** For whoever paces by himself: turns until `dueNs`. */
+  async #rest(dueNs: number): Promise<void> {
+    do await this.#turn(dueNs);
+    while (this.#clock.nowNs() < dueNs && this.#rows.order === AgentOrder.Run);
+  }
+
+  #sleep(dueNs: number): void {
+    const fds = this.#rings.fds;
+    if (this.#tunnel !== null && this.#tunnel.client.fd >= 0) fds.push(this.#tunnel.client.fd);
+    const names = fds.join();
+    if (names !== this.#polled) {
+      this.#polled = names;
+      this.#poll = new PollSet(fds);
+    }
+    const nextNs = Math.min(dueNs, this.#engine.nextTimerNs());
+    const waitMs = Math.ceil((nextNs - this.#clock.nowNs()) / NS_PER_MS);
+    this.#poll.wait(Math.max(0, Math.min(SLEEP_MS_MAX, waitMs)));
+  }
+
+  #look(nowMs: number): void {
+    this.#lookedMs = nowMs;
+    if (this.#rings.look(nowMs)) this.#polled = '';
+    this.#tunnel?.look(nowMs);
+    const isDown = this.#tunnel !== null && !this.#tunnel.isUp;
+    this.#engine.shedNew(this.#rows.sheds || isDown);
+    const drops = this.#cells[AgentCell.KernelDrops]!;
+    if (drops > this.#drops) this.#engine.noteCaptureLoss();
+    this.#drops = drops;
+    if (this.#loop.tlsPort !== 0 && !this.#tlsTold) this.#tellTls(this.#loop.tlsPort);
+    this.#publish();
+  }
+
+  #tellTls(port: number): void {
+    this.#tlsTold = true;
+    const text =
+      `port ${port} carries TLS: another server cannot understand a copied TLS session, as it has other keys; ` +
+      'copy behind whatever ends TLS';
+    post({ kind: 'note', level: 'warn', text });
+  }
+
+  #publish(): void {
+    this.#counts.set(this.#engine.core.counts);
+    this.#lag.set(this.#engine.core.lag);
+    this.#cells[AgentCell.FramesSent] = this.#emitter.sent();
+    this.#cells[AgentCell.FramesRefused] = this.#emitter.refused();
+    this.#cells[AgentCell.SessionsOpen] = this.#engine.sessionsOpen;
+    this.#cells[AgentCell.SegmentsUsed] = this.#engine.segmentsUsed;
+  }
+
+  /** Every session is closed in order; nothing is captured meanwhile. */
+  async #closeSessions(): Promise<void> {
+    this.#rings.closeClients();
+    this.#engine.tick(this.#clock.nowNs());
+    this.#engine.closeAll();
+    const endNs = this.#clock.nowNs() + this.#start.spec.closeMs * NS_PER_MS;
+    while (this.#engine.sessionsOpen > 0 && this.#clock.nowNs() < endNs) {
+      if (this.#rows.order === AgentOrder.Stop) break;
+      await this.#turn(endNs);
+    }
+    this.#loop.finish(this.#clock.nowNs());
+  }
+}
+
+try {
+  await new CopyWorker(workerData as WorkerStart).run();
+} catch (error) {
+  post({ kind: 'failed', error: describeError(error) });
+}
