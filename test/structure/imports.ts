@@ -13,12 +13,12 @@ export const IMPORT_TABLE: Readonly<Record<string, { readonly folders: string[];
   rewrite: { folders: ['base', 'wire'], packages: [] },
   device: { folders: ['base', 'wire', 'pcap', 'ring', 'sys'], packages: ['cap', 'raw-socket'] },
   metrics: { folders: ['base', 'ring'], packages: ['prom-client'] },
-  capture: { folders: ['base', 'wire', 'pcap', 'flow', 'ring', 'device'], packages: [] },
+  capture: { folders: ['base', 'wire', 'pcap', 'flow', 'rewrite', 'ring', 'device'], packages: [] },
   replay: { folders: ['base', 'wire', 'pcap', 'flow', 'rewrite', 'ring', 'device'], packages: [] },
   copy: { folders: ['base', 'wire', 'pcap', 'flow', 'rewrite', 'ring', 'device'], packages: [] },
   cli: {
     folders: 'base wire ring pcap flow rewrite device metrics capture replay copy'.split(' '),
-    packages: ['commander', 'picocolors', 'valibot', 'yaml', 'pino'],
+    packages: ['commander', 'picocolors', 'valibot', 'yaml', 'pino', 'uplot'],
   },
   /** src/index.ts, the library's front door. */
   '': { folders: 'base wire pcap flow rewrite device metrics capture replay copy'.split(' '), packages: [] },
