@@ -36,6 +36,7 @@ export class RecordSink implements CaptureSink {
   readonly #flushMs: number;
   readonly #counts: (InterfaceCounts | null)[];
   #fault: OperatorError | null = null;
+  #hasBegun = false;
   #isOpen = false;
   #isClosed = false;
   #nowMs: number;
@@ -158,10 +159,11 @@ export class RecordSink implements CaptureSink {
     try {
       this.#output.begin(path, header);
     } catch (error) {
-      if (!(error instanceof OperatorError) || this.stats.files === 0) throw error;
+      if (!(error instanceof OperatorError) || !this.#hasBegun) throw error;
       this.#fault = error;
       return;
     }
+    this.#hasBegun = true;
     this.stats.currentFile = path;
     this.#isOpen = true;
     this.#fileBytes = header.length;

@@ -39,6 +39,8 @@ const INDEX_LINES_MAX = 1000;
 /** Header and trailer of a file: sections, interfaces, statistics. */
 const SMALL_BYTES = 1 << 20;
 
+/** Kept free of records under a disk limit, for the lines that tell of the last files. */
+const INDEX_RESERVE_BYTES = 16_384;
 /** Finished files that may still be on their way to the disk, their descriptors open. */
 const SETTLING_MAX = 8;
 
@@ -87,7 +89,6 @@ export class FileChain {
     this.#path = path;
     this.#header = header;
     this.#headerDue = true;
-    this.files++;
     if (this.#spec.filesKept > 0) {
       while (this.#finished.length > 0 && this.#finished.length >= this.#spec.filesKept) this.#removeOldest('ring');
     }
@@ -108,10 +109,10 @@ export class FileChain {
   /** Ends the current file with `trailer` (may be empty). */
   finish(trailer: Uint8Array, summary: FileSummary): void {
     const file = this.#file;
+    if (this.#headerDue) this.#discard(file);
+    else if (file !== null && trailer.length > 0) this.#putSmall(file, trailer);
     this.#file = null;
-    if (file === null) return;
-    if (trailer.length > 0 && !this.#headerDue) this.#putSmall(file, trailer);
-    this.#headerDue = false;
+    if (file === null || this.#headerDue) return;
     file.settle();
     this.#settling.push(file);
     if (this.#settling.length > SETTLING_MAX) this.settleOne();
@@ -136,15 +137,28 @@ export class FileChain {
   close(): void {
     for (const file of this.#settling) file.close();
     this.#settling.length = 0;
-    this.#file?.close();
+    if (this.#headerDue) this.#discard(this.#file);
+    else this.#file?.close();
     this.#file = null;
     this.#list.release();
     this.#small.release();
   }
 
   #tryHeader(): void {
+    if (!this.#makeRoom(this.#file, this.#header.length)) {
+      this.isFull = true;
+      return;
+    }
     if (this.#file === null && !this.#open()) return;
-    if (this.#putSmall(this.#file!, this.#header)) this.#headerDue = false;
+    if (!this.#putSmall(this.#file!, this.#header)) return;
+    this.#headerDue = false;
+    this.files++;
+  }
+
+  /** A file that has not even its header is no capture, and is not left behind. */
+  #discard(file: DiskFile | null): void {
+    file?.close();
+    if (file?.isFile === true) fs.rmSync(file.path, { force: true });
   }
 
   #open(): boolean {
@@ -191,9 +205,10 @@ export class FileChain {
   }
 
   /** Removes finished files until `bytes` more may be written. False: there is no room. */
-  #makeRoom(file: DiskFile, bytes: number): boolean {
-    const limit = this.#spec.diskBytesMax;
-    if (limit === 0) return true;
+  #makeRoom(file: DiskFile | null, bytes: number): boolean {
+    const { diskBytesMax, indexPath } = this.#spec;
+    if (diskBytesMax === 0) return true;
+    const limit = diskBytesMax - (indexPath === null ? 0 : INDEX_RESERVE_BYTES);
     while (this.#usedBytes(file) + bytes > limit) {
       if (!this.#spec.removesOldest || this.#finished.length === 0) return false;
       this.#removeOldest('disk');
@@ -201,8 +216,8 @@ export class FileChain {
     return true;
   }
 
-  #usedBytes(file: DiskFile): number {
-    let used = file.bytes + this.#indexBytes;
+  #usedBytes(file: DiskFile | null): number {
+    let used = (file?.bytes ?? 0) + this.#indexBytes;
     for (const finished of this.#finished) used += finished.bytes;
     return used;
   }
@@ -229,11 +244,13 @@ export class FileChain {
   #note(entry: Record<string, string | number>): void {
     const path = this.#spec.indexPath;
     if (path === null) return;
-    if (this.#indexLines.length < INDEX_LINES_MAX) this.#indexLines.push(`${JSON.stringify(entry)}\n`);
+    if (this.#indexLines.length < INDEX_LINES_MAX) this.#indexLines.push(`${asciiJson(entry)}\n`);
+    const text = this.#indexLines.join('');
+    const limit = this.#spec.diskBytesMax;
+    if (limit > 0 && this.#usedBytes(this.#file) + text.length > limit) return;
     try {
-      const text = this.#indexLines.join('');
       fs.appendFileSync(path, text);
-      this.#indexBytes += Buffer.byteLength(text);
+      this.#indexBytes += text.length;
       this.#indexLines = [];
     } catch {
       // a full disk: the lines are written with the next ones
@@ -247,6 +264,11 @@ function isFullErrno(errno: number): boolean {
 
 function isRoomless(message: string): boolean {
   return message.endsWith('(ENOSPC)') || message.endsWith('(EDQUOT)');
+}
+
+/** Other characters escaped, so that characters are bytes. */
+function asciiJson(entry: Record<string, string | number>): string {
+  return JSON.stringify(entry).replace(/[^\x20-\x7e]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 function isoTime(sec: number): string {
