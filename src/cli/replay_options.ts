@@ -253,6 +253,12 @@ const SPEED: OptionGroup = {
       default: 'adaptive',
     },
     {
+      name: 'realtime',
+      ours: true,
+      help: `Put the sending threads before all ordinary ones (SCHED_RR), so that a busy host does not make packets late.
+        Needs CAP_SYS_NICE. At rates that keep a thread busy it holds a core`,
+    },
+    {
       name: 'start-at',
       value: 'TIME',
       ours: true,

@@ -54,6 +54,7 @@ export interface ReplayOptions extends AutoOptions {
   readonly profile?: string;
   readonly maxsleep?: number;
   readonly timer?: TimerMode;
+  readonly realtime?: true;
   readonly startAt?: string;
   readonly workers?: number;
   readonly loop?: number;
@@ -79,6 +80,7 @@ export function replaySpecFrom(options: ReplayOptions, inputs: readonly string[]
     rate: rateOf(options, around.profile),
     maxSleepNs: Math.round((options.maxsleep ?? 0) * 1e6),
     timer: options.timer ?? 'adaptive',
+    realtime: options.realtime ?? false,
     loop: {
       count: options.loop ?? 1,
       delayNs: (options.loopdelayMs ?? 0) * 1e6 + (options.loopdelayNs ?? 0),

@@ -8,3 +8,4 @@ export { ipJson } from '../sys/ip.ts';
 export { dataAddress } from '../sys/libc.ts';
 export { anonymousRegion } from '../sys/memory.ts';
 export { hasCapability, permissionRemedy } from '../sys/permission.ts';
+export { becomeRealtime } from '../sys/scheduling.ts';

@@ -2,7 +2,6 @@
  * The main thread's side of a replay: checks the spec and the machine, starts the workers, hands out commands and
  * snapshots, merges the results.
  */
-import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { deferred } from '../base/deferred.ts';
 import { OperatorError } from '../base/errors.ts';
@@ -93,9 +92,6 @@ class ReplayHandle implements Replay {
   }
 
   async open(): Promise<void> {
-    // Functions compiled when they are first called made the first packet 0.2 to 0.4 ms late: a worker's are compiled
-    // as they are loaded.
-    setFlagsFromString('--no-lazy');
     for (let worker = 0; worker < this.#spec.workers; worker++) {
       const start: WorkerStart = {
         spec: this.#spec,
@@ -113,8 +109,6 @@ class ReplayHandle implements Replay {
     } catch (error) {
       await this.close();
       throw error;
-    } finally {
-      setFlagsFromString('--lazy');
     }
   }
 

@@ -18,6 +18,8 @@ export interface ReplaySpec {
   /** Longest single wait, ns; 0 = no cap. The schedule shifts by what was skipped. */
   readonly maxSleepNs: number;
   readonly timer: TimerMode;
+  /** Real-time scheduling of the sending threads: in time on a busy host, at the expense of everything else there. */
+  readonly realtime: boolean;
   readonly loop: LoopSpec;
   readonly rewrite: RewriteSpec | null;
   readonly oversize: OversizePolicy;
@@ -119,6 +121,7 @@ export const REPLAY_DEFAULTS: Omit<ReplaySpec, 'inputs' | 'primary'> = {
   rate: { kind: 'multiplier', factor: 1 },
   maxSleepNs: 0,
   timer: 'adaptive',
+  realtime: false,
   loop: { count: 1, delayNs: 0, uniqueIp: false, uniqueIpEvery: 1, preload: false },
   rewrite: null,
   oversize: 'error',

@@ -8,6 +8,7 @@ const CAPABILITY_BIT = {
   CAP_IPC_LOCK: 14,
   CAP_SYS_ADMIN: 21,
   CAP_BPF: 39,
+  CAP_SYS_NICE: 23,
 } as const;
 export type Capability = keyof typeof CAPABILITY_BIT;
 

@@ -43,6 +43,7 @@ t.test('defaults are those of the help text', async (t) => {
     rate: { kind: 'multiplier', factor: 1 },
     maxSleepNs: 0,
     timer: 'adaptive',
+    realtime: false,
     loop: { count: 1, delayNs: 0, uniqueIp: false, uniqueIpEvery: 1, preload: false },
     oversize: 'error',
     workers: 1,

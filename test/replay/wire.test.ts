@@ -212,9 +212,10 @@ t.test('signals: SIGUSR1 pauses, SIGCONT resumes, SIGINT stops and reports', { s
   const a = lab.host('a');
   lab.host('b').dropAtIngress('eth0');
   const file = writeCapture(lab.directory, 'a.pcap', numberedPackets(10_000, 5 * MS));
-  const running = a.spawn([process.execPath, TSREPLAY, '-i', 'eth0', '--stats', '1', file]);
+  const running = a.spawn([process.execPath, TSREPLAY, '-i', 'eth0', '--realtime', '--stats', '1', file]);
   const sent = () => lab.host('a').statistics('eth0').txPackets;
   await until('packets', () => sent() > 20);
+  t.ok(isRealtime(running.child.pid!), 'one thread has real-time scheduling');
   running.child.kill('SIGUSR1');
   await sleep(300);
   const paused = sent();
@@ -240,5 +241,13 @@ t.test('the interface goes away in mid-run: a clear error, right counts, exit 1'
   t.ok(report.packets.sent >= 50 && report.packets.sent < 10_000);
   t.equal(report.packets.read, report.packets.sent + report.packets.failed + report.packets.skipped);
 });
+
+/** Whether a thread of the process has policy SCHED_RR: field 41 of its stat (proc(5)). */
+function isRealtime(pid: number): boolean {
+  return fs.readdirSync(`/proc/${pid}/task`).some((thread) => {
+    const stat = fs.readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[38] === '2';
+  });
+}
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
