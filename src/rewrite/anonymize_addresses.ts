@@ -2,10 +2,11 @@
  * HOT: pseudonyms of IPv4, IPv6 and MAC addresses behind caches of fixed size: a hit costs some 5 ns, a miss what
  * Crypto-PAn costs.
  *
- * Which addresses stay what they are (`scope: 'unicast'`): those that name no host. IPv4 0.0.0.0, 127.0.0.0/8, multicast
- * and above (224.0.0.0/3); IPv6 ::, ::1, multicast but for solicited-node addresses, whose last 24 bits are those of a
- * host and get a pseudonym of their own. The first bits that tell unicast from multicast stay (IPv4 4, IPv6 10), and a
- * pseudonym that would fall on one of the kept addresses is mapped once more, so that no two hosts become one.
+ * Which addresses stay what they are (`scope: 'unicast'`): those that name no host. IPv4 0.0.0.0, 127.0.0.0/8,
+ * 224.0.0.0/3 (multicast and above); IPv6 ::, ::1, multicast but for solicited-node addresses, whose last 24 bits are
+ * those of a host and get a pseudonym of their own. The first bits that tell unicast from multicast stay (IPv4 4, IPv6
+ * 10), and a pseudonym that would fall on one of the kept addresses is mapped once more, so that no two hosts become
+ * one.
  */
 import { CryptoPan } from './cryptopan.ts';
 

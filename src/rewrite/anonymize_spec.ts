@@ -44,7 +44,8 @@ export function readAnonymizeKey(path: string): Uint8Array {
   const has = bytes.length > FILE_BYTES_MAX ? `more than ${FILE_BYTES_MAX}` : String(bytes.length);
   throw new OperatorError(
     'USAGE',
-    `${path} is no key: it has ${has} bytes, not 32 (or 64 hexadecimal digits); make one with head -c 32 /dev/urandom > ${path}`,
+    `${path} is no key: it has ${has} bytes, not 32 (or 64 hexadecimal digits); ` +
+      `make one with head -c 32 /dev/urandom > ${path}`,
   );
 }
 

@@ -139,7 +139,7 @@ function dataText(view: DataView, start: number, at: number, end: number, type: 
     case 33:
       need(at + 6, end);
       cursor.at = at + 6;
-      return ` ${readName(view, start, end, cursor)}:${view.getUint16(at + 4)} ${view.getUint16(at)} ${view.getUint16(at + 2)}`;
+      return ` ${readName(view, start, end, cursor)}:${[4, 0, 2].map((field) => view.getUint16(at + field)).join(' ')}`;
     default:
       return '';
   }

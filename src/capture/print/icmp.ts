@@ -66,8 +66,10 @@ export function icmpText(view: DataView, at: number, end: number, length: number
     case IcmpType.ParameterProblem:
       return `ICMP parameter problem - octet ${view.getUint8(at + 4)}, length ${length}`;
     case 13:
-    case 14:
-      return `ICMP time stamp ${type === 13 ? 'query' : 'reply'} id ${icmpId(view, at)} seq ${icmpSequence(view, at)}, length ${length}`;
+    case 14: {
+      const what = type === 13 ? 'query' : 'reply';
+      return `ICMP time stamp ${what} id ${icmpId(view, at)} seq ${icmpSequence(view, at)}, length ${length}`;
+    }
     default:
       return `ICMP type-#${type}, length ${length}`;
   }
@@ -174,10 +176,10 @@ export function igmpText(view: DataView, at: number, end: number, length: number
   }
 }
 
-const SCTP_CHUNKS: readonly string[] =
-  'DATA,INIT,INIT ACK,SACK,HB REQ,HB ACK,ABORT,SHUTDOWN,SHUTDOWN ACK,OP ERR,COOKIE ECHO,COOKIE ACK,ECN ECHO,CWR,SHUTDOWN COMPLETE'.split(
-    ',',
-  );
+const SCTP_CHUNKS: readonly string[] = [
+  ...['DATA', 'INIT', 'INIT ACK', 'SACK', 'HB REQ', 'HB ACK', 'ABORT', 'SHUTDOWN', 'SHUTDOWN ACK', 'OP ERR'],
+  ...['COOKIE ECHO', 'COOKIE ACK', 'ECN ECHO', 'CWR', 'SHUTDOWN COMPLETE'],
+];
 const CHUNKS_MAX = 16;
 
 /** Chunks by number and name, from behind the common header (RFC 9260 section 3.2). */

@@ -111,7 +111,8 @@ export class TimeText {
 
   #clock(sec: number, nsec: number): string {
     const time = new Date(sec * 1000);
-    const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}.${this.#fraction(nsec)} `;
+    const parts = [time.getHours(), time.getMinutes(), time.getSeconds()];
+    const clock = `${parts.map(two).join(':')}.${this.#fraction(nsec)} `;
     if (this.#options.time === 'clock') return clock;
     return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock}`;
   }

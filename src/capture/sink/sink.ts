@@ -125,7 +125,7 @@ export interface CaptureSink {
   readonly stats: Readonly<SinkStats>;
   /** What ended writing for good, or null. */
   readonly fault: OperatorError | null;
-  /** No more frames are taken: a fault, the reader of a pipe is gone (no fault), or the last file of `-W` is complete. */
+  /** No more frames are taken: a fault, a pipe's reader is gone (no fault), or the last file of `-W` is complete. */
   readonly ended: boolean;
   writeBatch(batch: FrameBatch): void;
   tick(nowMs: number): void;
