@@ -128,6 +128,7 @@ export class TunnelClient {
   #agentNonce: Buffer = Buffer.alloc(0);
   #serverNonce: Buffer | null = null;
   #heardAtMs = 0;
+  #isPaused = false;
   #timer: NodeJS.Timeout | null = null;
   #retry: NodeJS.Timeout | null = null;
   #backOffMs: number;
@@ -182,6 +183,18 @@ export class TunnelClient {
     if (used === FRAME_HEAD_BYTES || !this.#isOpen()) return;
     this.#socket!.write(frameOf(Frame.Sessions, this.#out.subarray(FRAME_HEAD_BYTES, used)));
     if (this.#socket!.writableLength > OUT_QUEUE_BYTES_MAX) this.#lose('the far end takes no registrations');
+  }
+
+  /** Reads no more replies until `resume`: the far end keeps them, as many as its queue holds, and counts the rest. */
+  pause(): void {
+    this.#isPaused = true;
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#heardAtMs = Date.now();
+    this.#socket?.resume();
   }
 
   /** Ends the connection for good. */
@@ -258,7 +271,8 @@ export class TunnelClient {
 
   #look(): void {
     const quietMs = Date.now() - this.#heardAtMs;
-    if (quietMs > (this.#isOpen() ? SILENCE_MS_MAX : CONNECT_MS_MAX)) this.#lose(`${this.#where} does not answer`);
+    if (!this.#isPaused && quietMs > (this.#isOpen() ? SILENCE_MS_MAX : CONNECT_MS_MAX))
+      this.#lose(`${this.#where} does not answer`);
     else if (this.#isOpen()) this.#socket!.write(frameOf(Frame.Ping));
   }
 
@@ -330,6 +344,7 @@ export class TunnelClient {
     }
     this.#backOffMs = this.#backOff[0];
     this.statistics.connects++;
+    if (this.#isPaused) this.#socket!.pause();
     this.#move('ready', null);
     this.#registerAll();
     this.#first?.resolve(this.welcome);

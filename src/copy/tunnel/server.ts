@@ -11,6 +11,8 @@ export interface TunnelTls {
   readonly key?: string;
   /** Who may have signed the far end's certificate. Server: agents need one then. */
   readonly ca?: string;
+  /** Agent: the name in the far end's certificate, where it is not the host that is connected to. */
+  readonly servername?: string;
 }
 
 export interface TunnelLimits {
@@ -159,7 +161,7 @@ export class TunnelServer {
 }
 
 /** Rejects with RESOURCE, PERMISSION or FILE (certificate), one sentence with the remedy. */
-export function openTunnelServer(options: TunnelServerOptions): Promise<TunnelServer> {
+export async function openTunnelServer(options: TunnelServerOptions): Promise<TunnelServer> {
   const settings = { noDelay: true };
   let accept = (socket: Socket): void => void socket.destroy();
   let fail = (socket: Socket): void => void socket.destroy();
