@@ -90,10 +90,12 @@ export const Count = {
   /** Times that a session or the pool was full. */
   SessionFull: 63,
   PoolFull: 64,
+  /** Requests whose beginning was sent and whose rest was not: their connection was closed. */
+  RequestsCut: 65,
 } as const;
 export type Count = (typeof Count)[keyof typeof Count];
 
-export const COUNTS = 65;
+export const COUNTS = 66;
 
 /** Every counter by name. */
 export function countsByName(counts: Float64Array): Record<keyof typeof Count, number> {

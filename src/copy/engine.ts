@@ -40,7 +40,7 @@ import { afterTooLong, takeTargetHeader } from './target_side.ts';
 import type { Targets } from './targets.ts';
 
 /** Sessions of one client port that may wait behind one another. */
-const INCARNATIONS_MAX = 4;
+const INCARNATIONS_MAX = 8;
 /** Window shift of SYNs for sessions whose own SYN was not seen. */
 const SHIFT_DEFAULT = 7;
 const INCARNATION_DISTANCE = 1 << 24;

@@ -137,6 +137,7 @@ export function closeForRenewal(core: Core, s: number): void {
   const state = stateOf(core, s);
   if (!isConnected(state) || hasFlag(core, s, SessionFlag.Renew)) return;
   setFlag(core, s, SessionFlag.Renew);
+  core.bump(Count.RequestsCut);
   if (state === State.FinSent || state === State.LastAck) return;
   const fin = core.pool.take();
   if (fin < 0) {

@@ -29,9 +29,10 @@ import { Header } from './target_header.ts';
 const MSS_DEFAULT = 536;
 const MSS_DEFAULT_IPV6 = 1220;
 const MSS_MIN = 64;
-/** A segment's number may be this far from what is expected; farther, it is of another connection. */
-const DISTANCE_MAX = 1 << 30;
-const RESET_DISTANCE_MAX = 1 << 24;
+/** Acknowledgements may be this old; older ones, or those of before the connection, are another connection's. */
+const ACK_AGE_MAX = 1 << 24;
+/** A target's numbers are at most a window from what is expected, and never less than this is taken for one. */
+const WINDOW_MIN = 1 << 20;
 /** Acknowledge at once when this many segments' bytes wait for it: a target in slow start depends on it. */
 const ACK_SEGMENTS = 4;
 
@@ -117,14 +118,14 @@ function takeSegment(core: Core, s: number, h: Int32Array): void {
   const { cells } = core;
   const at = s * CELLS;
   const flags = h[Header.Flags]!;
-  const distance = seqDelta(cells[at + Cell.RcvNxt]!, h[Header.Seq]!);
-  if ((flags & TcpFlag.Rst) !== 0) {
-    if (Math.abs(distance) < RESET_DISTANCE_MAX) takeTargetReset(core, s);
-    else core.bump(Count.TargetInvalid);
+  const hasAck = (flags & TcpFlag.Ack) !== 0;
+  const isReset = (flags & TcpFlag.Rst) !== 0;
+  if (!isInWindow(core, s, h[Header.Seq]!) || (hasAck ? !isAckPossible(core, s, h[Header.Ack]!) : !isReset)) {
+    core.bump(Count.TargetInvalid);
     return;
   }
-  if ((flags & TcpFlag.Ack) === 0 || Math.abs(distance) > DISTANCE_MAX || isAckBeyond(core, s, h[Header.Ack]!)) {
-    core.bump(Count.TargetInvalid);
+  if (isReset) {
+    takeTargetReset(core, s);
     return;
   }
   if (h[Header.HasTimestamps] === 1 && seqAfter(h[Header.TsValue]!, cells[at + Cell.TsEcho]!)) {
@@ -141,11 +142,20 @@ function takeSegment(core: Core, s: number, h: Int32Array): void {
   afterSegment(core, s);
 }
 
-/** Acknowledges what was never sent on this connection, or is older than anything that it could still mean. */
-function isAckBeyond(core: Core, s: number, ack: number): boolean {
+/** Late segments of an earlier connection of the same ports have other numbers. */
+function isInWindow(core: Core, s: number, seq: number): boolean {
+  const at = s * CELLS;
+  const shift = hasFlag(core, s, SessionFlag.WindowScale) ? core.cells[at + Cell.ClientShift]! : 0;
+  return Math.abs(seqDelta(core.cells[at + Cell.RcvNxt]!, seq)) <= Math.max(WINDOW_MIN, 0xffff << shift);
+}
+
+/** Not of what was never sent on this connection, nor older than it. */
+function isAckPossible(core: Core, s: number, ack: number): boolean {
   const at = s * CELLS;
   const { cells } = core;
-  return seqAfter(ack, cells[at + Cell.SndNxt]!) || seqDelta(ack, cells[at + Cell.SndUna]!) > DISTANCE_MAX;
+  const una = cells[at + Cell.SndUna]!;
+  const oldest = Math.min(ACK_AGE_MAX, seqDelta(cells[at + Cell.Iss]!, una) >>> 0);
+  return !seqAfter(ack, cells[at + Cell.SndNxt]!) && seqDelta(ack, una) <= oldest;
 }
 
 function takeAck(core: Core, s: number, h: Int32Array): void {

@@ -148,6 +148,11 @@ export class Endpoint {
       this.#cancel();
       this.onOpen();
     }
+    if (this.state === 'syn-received') {
+      // An acknowledgement of another connection: RFC 9293 section 3.10.7.4, fifth.
+      this.#emit(RST, p.ack, new Uint8Array(0));
+      return;
+    }
     this.#takeAck(p);
     this.#takeData(p);
     this.#push();
