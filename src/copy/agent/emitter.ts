@@ -6,8 +6,8 @@
  * What the kernel refuses is told to the engine and never stops anything; a device that broke is opened again.
  */
 import type { Region } from '../../base/region.ts';
-import { anonymousRegion } from '../../device/host.ts';
 import { openAfPacketSink } from '../../device/af_packet.ts';
+import { anonymousRegion } from '../../device/host.ts';
 import { openRawIpSink } from '../../device/raw_ip.ts';
 import type { Sink } from '../../device/sink.ts';
 import { TcpFlag } from '../../wire/tcp.ts';

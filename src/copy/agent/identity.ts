@@ -105,7 +105,12 @@ class CopyIdentities implements IdentityMap {
 
   readonly #found = { identity: 0, address: 0, to: 0 };
 
-  #candidate(client: number, port: number, copy: number, nth: number): { identity: number; address: number; to: number } {
+  #candidate(
+    client: number,
+    port: number,
+    copy: number,
+    nth: number,
+  ): { identity: number; address: number; to: number } {
     const found = this.#found;
     found.to = port;
     found.address = 0;

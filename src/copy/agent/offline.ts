@@ -60,7 +60,13 @@ class Pacer {
   }
 }
 
-async function replayFile(path: string, spec: AgentSpec, files: Files, pacer: Pacer, parts: OfflineParts): Promise<void> {
+async function replayFile(
+  path: string,
+  spec: AgentSpec,
+  files: Files,
+  pacer: Pacer,
+  parts: OfflineParts,
+): Promise<void> {
   const { loop, engine, emitter, clock, isOver, rest } = parts;
   const ports = new Set(spec.services.map(({ port }) => port));
   const layers = new Layers();
@@ -86,7 +92,13 @@ async function replayFile(path: string, spec: AgentSpec, files: Files, pacer: Pa
   }
 }
 
-function isClients(batch: FrameBatch, i: number, layers: Layers, ports: Set<number>, filter: FrameFilter | null): boolean {
+function isClients(
+  batch: FrameBatch,
+  i: number,
+  layers: Layers,
+  ports: Set<number>,
+  filter: FrameFilter | null,
+): boolean {
   const { view } = batch.region;
   const at = batch.at[i]!;
   decode(view, at, at + batch.caplen[i]!, batch.linktype[i]!, layers);

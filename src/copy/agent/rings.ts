@@ -3,7 +3,7 @@ import type { OperatorError } from '../../base/errors.ts';
 import type { CaptureSource } from '../../device/capture_source.ts';
 import { type HeaderSource, openHeaderSource } from '../../device/header_ring.ts';
 import { openPacketRingSource } from '../../device/packet_ring_open.ts';
-import { clientShare, replyFilter } from './filter.ts';
+import { clientFilter, replyFilter } from './filter.ts';
 import type { AgentLoop } from './loop.ts';
 import { AgentCell } from './rows.ts';
 import type { AgentSpec, PacketSource } from './spec.ts';
@@ -43,12 +43,11 @@ export class AgentRings {
     return this.#spec.replies.kind === 'local' ? this.#spec.replies.devices : [];
   }
 
-  #openClients({ device, filter, bufferBytes }: Live): CaptureSource {
-    const families = [...new Set(this.#spec.targets.map(({ address }) => (address.length === 4 ? 6 : 4) as 4 | 6))];
+  #openClients({ device, except, filter, bufferBytes }: Live): CaptureSource {
     return openPacketRingSource({
       name: device,
       backend: 'af_packet',
-      filter: clientShare(filter, families, this.#worker, this.#spec.workers),
+      filter: clientFilter(this.#spec, except, filter, this.#worker),
       snaplen: SNAPLEN,
       promiscuous: false,
       direction: 'in',

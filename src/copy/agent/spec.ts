@@ -36,7 +36,16 @@ export type ReplySource =
 
 /** Where the clients' packets come from. */
 export type PacketSource =
-  | { readonly kind: 'live'; readonly device: string; readonly filter: string; readonly bufferBytes: number }
+  | {
+      readonly kind: 'live';
+      readonly device: string;
+      /** Clients that are not copied: addresses of this host, whose replies its own kernel would answer. */
+      readonly except: readonly string[];
+      /** Libpcap expression on top of the services' ports; '' none. */
+      readonly filter: string;
+      /** Of the rings of all workers. */
+      readonly bufferBytes: number;
+    }
   | {
       readonly kind: 'files';
       readonly paths: readonly string[];

@@ -27,7 +27,14 @@ export class TunnelReplies {
   #sweep = 1;
   #sweptMs = 0;
 
-  constructor(spec: AgentSpec, engine: CopyEngine, emitter: FrameEmitter, clock: Clock, cells: Float64Array, news: TunnelNews) {
+  constructor(
+    spec: AgentSpec,
+    engine: CopyEngine,
+    emitter: FrameEmitter,
+    clock: Clock,
+    cells: Float64Array,
+    news: TunnelNews,
+  ) {
     const { host, port, key, tls } = spec.replies as Extract<ReplySource, { kind: 'tunnel' }>;
     this.#spec = spec;
     this.#engine = engine;
@@ -123,4 +130,3 @@ export class TunnelReplies {
     this.client.close();
   }
 }
-
