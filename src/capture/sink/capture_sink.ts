@@ -96,43 +96,52 @@ export class RecordSink implements CaptureSink {
     }
     const gather = this.#gather;
     for (let i = 0; i < count; i++) {
-      if (!this.#accepts(batch, i)) this.stats.droppedUnwritable++;
-      else if (this.ended) this.stats.droppedEnded++;
-      else if (!this.#add(batch, i)) this.stats.droppedCompressor++;
+      const caplen = batch.caplen[i]!;
+      if (caplen > FRAME_BYTES_MAX || !this.#format.accepts(batch, i)) {
+        this.stats.droppedUnwritable++;
+        continue;
+      }
+      const mayNotStay = this.#fileBytes > this.#rotation.bytesMost || this.#filePackets > this.#rotation.packetsMost;
+      if ((mayNotStay || !this.#isOpen) && !this.#turn()) continue;
+      if (!gather.hasBlock || !gather.add(batch, i)) {
+        if (!this.#addAfterFlush(batch, i)) continue;
+      }
+      if (this.#filePackets === 0) this.#firstSec = batch.sec[i]! + batch.nsec[i]! * 1e-9;
+      this.#filePackets++;
+      this.#fileBytes += this.#format.headerBytes + caplen + this.#format.trailerBytes(caplen);
+      this.#fileFrameBytes += caplen;
     }
-    if (gather.references > 0 || gather.list.bytes >= FLUSH_BYTES || this.#flushMs === 0) this.#handOn();
+    this.#lastSec = batch.sec[count - 1]! + batch.nsec[count - 1]! * 1e-9;
+    if (gather.references > 0 || gather.bytes >= FLUSH_BYTES || this.#flushMs === 0) this.#handOn();
   }
 
-  /** HOT: adds one frame to the current file, or to the next one. False: the compressor has no room. */
-  #add(batch: FrameBatch, i: number): boolean {
-    const gather = this.#gather;
-    const due = this.#isOpen ? this.#rotation.due(this.#fileBytes, this.#filePackets) : RotationReason.None;
-    if (due !== RotationReason.None) {
-      if (!this.#output.canRotate) return false;
-      this.#finish(due);
+  /** Ends the current file where it is full, and begins the next. False: that cannot be, and the frame is counted. */
+  #turn(): boolean {
+    if (this.ended) {
+      this.stats.droppedEnded++;
+      return false;
     }
-    if (!this.#isOpen) {
-      if (!this.#output.canRotate) return false;
-      this.#begin();
-      if (this.fault !== null) {
-        this.stats.droppedEnded++;
-        return true;
-      }
+    if (!this.#output.canRotate) {
+      this.stats.droppedCompressor++;
+      return false;
     }
-    if (!this.#hasBlock()) return false;
-    if (!gather.add(batch, i)) {
-      this.#handOn();
-      if (!this.#hasBlock()) return false;
-      gather.add(batch, i);
+    if (this.#isOpen) this.#finish(this.#rotation.due(this.#fileBytes, this.#filePackets));
+    this.#begin();
+    if (this.fault === null) return true;
+    this.stats.droppedEnded++;
+    return false;
+  }
+
+  /** Hands on what was gathered to make room for frame `i`. False: there is none, and the frame is counted. */
+  #addAfterFlush(batch: FrameBatch, i: number): boolean {
+    this.#handOn();
+    if (this.ended) {
+      this.stats.droppedEnded++;
+      return false;
     }
-    const caplen = batch.caplen[i]!;
-    const sec = batch.sec[i]! + batch.nsec[i]! * 1e-9;
-    if (this.#filePackets === 0) this.#firstSec = sec;
-    this.#lastSec = sec;
-    this.#filePackets++;
-    this.#fileBytes += this.#format.headerBytes + caplen + this.#format.trailerBytes(caplen);
-    this.#fileFrameBytes += caplen;
-    return true;
+    if (this.#hasBlock() && this.#gather.add(batch, i)) return true;
+    this.stats.droppedCompressor++;
+    return false;
   }
 
   #hasBlock(): boolean {
@@ -143,13 +152,10 @@ export class RecordSink implements CaptureSink {
     return true;
   }
 
-  #accepts(batch: FrameBatch, i: number): boolean {
-    return batch.caplen[i]! <= FRAME_BYTES_MAX && this.#format.accepts(batch, i);
-  }
-
   #handOn(): void {
     this.#flushedMs = this.#nowMs;
     if (this.#gather.isEmpty) return;
+    this.#gather.seal();
     this.#output.submit(this.#gather, this.stats);
   }
 

@@ -24,10 +24,14 @@ export class Gather {
   readonly caplens: Uint32Array = new Uint32Array(RECORDS_MAX);
   /** Frames that the list refers to where they lie: the list must be written before their batch is given back. */
   references = 0;
+  /** Of the records gathered. */
+  bytes = 0;
   readonly #format: RecordFormat;
   readonly #refers: boolean;
   #block: Region | null = null;
   #used = 0;
+  /** Bytes of the block that the list has. */
+  #sealed = 0;
 
   /** `refers`: false copies every frame, for blocks that outlive the batch. */
   constructor(format: RecordFormat, refers: boolean) {
@@ -39,6 +43,8 @@ export class Gather {
   reset(block: Region): void {
     this.#block = block;
     this.#used = 0;
+    this.#sealed = 0;
+    this.bytes = 0;
     this.references = 0;
     this.list.clear();
   }
@@ -72,22 +78,27 @@ export class Gather {
     const at = this.#used;
     format.putHeader(block.view, at, batch, i);
     if (isReferred) {
-      list.add(block.address + at, header);
+      this.#used = at + header;
+      this.seal();
       list.add(region.address + batch.at[i]!, caplen);
-      if (trailer > 0) {
-        format.putTrailer(block.view, at + header, caplen);
-        list.add(block.address + at + header, trailer);
-      }
+      if (trailer > 0) format.putTrailer(block.view, at + header, caplen);
       this.references++;
     } else {
       copyFrame(region, batch.at[i]!, block, at + header, caplen);
       if (trailer > 0) format.putTrailer(block.view, at + header + caplen, caplen);
-      list.add(block.address + at, own);
     }
     this.caplens[list.records] = caplen;
     list.endRecord(header + caplen + trailer);
     this.#used = at + own;
+    this.bytes += header + caplen + trailer;
     return true;
+  }
+
+  /** Puts what was written into the block since the last piece into the list. To be called before the list is used. */
+  seal(): void {
+    if (this.#used === this.#sealed) return;
+    this.list.add(this.#block!.address + this.#sealed, this.#used - this.#sealed);
+    this.#sealed = this.#used;
   }
 
   /** Bytes of the first `records` frames. */

@@ -28,8 +28,9 @@ export class Rotation {
   readonly #path: string;
   readonly #suffix: string;
   readonly #spec: RotationSpec | null;
-  readonly #bytesMost: number;
-  readonly #packetsMost: number;
+  /** A file with more bytes or packets takes no further packet. */
+  readonly bytesMost: number;
+  readonly packetsMost: number;
   readonly #isNumbered: boolean;
   /** tcpdump: the number behind the name, within one period. dumpcap: files so far. */
   #number = -1;
@@ -44,8 +45,8 @@ export class Rotation {
     this.#spec = spec ?? null;
     // tcpdump goes on when a file has more than its size, dumpcap when it has as much
     const fileBytes = spec?.fileBytes ?? NEVER;
-    this.#bytesMost = spec?.naming === 'dumpcap' ? fileBytes - 1 : fileBytes;
-    this.#packetsMost = (spec?.packets ?? NEVER) - 1;
+    this.bytesMost = spec?.naming === 'dumpcap' ? fileBytes - 1 : fileBytes;
+    this.packetsMost = (spec?.packets ?? NEVER) - 1;
     this.#isNumbered = spec?.fileBytes !== undefined || spec?.packets !== undefined;
   }
 
@@ -56,8 +57,8 @@ export class Rotation {
 
   /** A file with so many bytes and packets takes no further packet. */
   due(bytes: number, packets: number): RotationReason {
-    if (bytes > this.#bytesMost) return RotationReason.Size;
-    return packets > this.#packetsMost ? RotationReason.Packets : RotationReason.None;
+    if (bytes > this.bytesMost) return RotationReason.Size;
+    return packets > this.packetsMost ? RotationReason.Packets : RotationReason.None;
   }
 
   isTimeDue(nowMs: number): boolean {
