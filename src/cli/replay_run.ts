@@ -1,5 +1,6 @@
 /** Runs one replay in front of an operator: opens, shows, listens to signals, reports. Returns the exit status. */
 import { Exit } from '../base/errors.ts';
+import { groupDigits } from '../base/units.ts';
 import type { Replay } from '../replay/index.ts';
 import type { ReplayReport } from '../replay/report.ts';
 import type { ReplaySpec } from '../replay/spec.ts';
@@ -28,10 +29,25 @@ export interface RunOptions {
 
 export type OpenReplay = (
   spec: ReplaySpec,
-  options: { ask?: (packet: number, output: string) => Promise<number> },
+  options: {
+    ask?: (packet: number, output: string) => Promise<number>;
+    preparing?: (packets: number) => void;
+  },
 ) => Promise<Replay>;
 
 const TOOL = 'tsreplay';
+
+/** Back to the first column, and the line is empty (ECMA-48 EL). */
+const CLEAR_LINE = '\r\x1b[K';
+
+function isLive(options: RunOptions, terminal: Terminal): boolean {
+  return terminal.errorIsTerminal && !options.quiet && !options.json && !options.verbose;
+}
+
+/** Reading a large capture before the start takes seconds: a line says how far it is. */
+function drawPreparing(terminal: Terminal, packets: number): void {
+  terminal.draw(`${CLEAR_LINE}reading: ${groupDigits(packets)} packets`.slice(0, terminal.columns()));
+}
 
 /** `beforeReport` runs once nothing more is sent; what it returns is printed as a warning. */
 export async function runReplay(
@@ -44,7 +60,11 @@ export async function runReplay(
   const signals = new Signals();
   const prompt = spec.rate.kind === 'oneatatime' ? openPrompt(terminal, process.stdin) : null;
   try {
-    const replay = await open(spec, prompt === null ? {} : { ask: (packet, output) => prompt.ask(packet, output) });
+    const replay = await open(spec, {
+      ...(prompt === null ? {} : { ask: (packet, output) => prompt.ask(packet, output) }),
+      ...(isLive(options, terminal) ? { preparing: (packets) => drawPreparing(terminal, packets) } : {}),
+    });
+    if (isLive(options, terminal)) terminal.draw(CLEAR_LINE);
     signals.attach(replay);
     const warnings = [...options.warnings, ...replay.warnings];
     if (!options.suppressWarnings) for (const warning of warnings) terminal.error(`Warning: ${oneLine(warning)}`);
@@ -68,7 +88,7 @@ async function send(
   terminal: Terminal,
   prompt: Prompt | null,
 ): Promise<ReplayReport> {
-  const live = terminal.errorIsTerminal && !options.quiet && !options.json && !options.verbose && prompt === null;
+  const live = isLive(options, terminal) && prompt === null;
   const watch = new Watch(terminal, () => replay.snapshot(), {
     live,
     statsSeconds: options.statsSeconds,

@@ -87,6 +87,7 @@ export class Engine {
     this.#arena = arena;
     this.#walkFiles((batch) => {
       arena.append(batch, 0, batch.frames.count);
+      this.#row[Cell.Prepared] = arena.packets;
       return SendEnd.Sent;
     });
     if (this.#preparer.tally[Cause.Oversize]! > 0) throw this.#parts.stages.oversize.error();

@@ -9,7 +9,7 @@ import { FlowKey } from '../flow/hash.ts';
 import type { CaptureReader } from '../pcap/index.ts';
 import { Linktype, linktypeName } from '../wire/linktype.ts';
 import { Cause } from './causes.ts';
-import { type OpenReader, SequentialFeed } from './feed.ts';
+import { type OpenReader, type Piece, SequentialFeed } from './feed.ts';
 import { Preparer, type Stages } from './prepare.ts';
 import { type LongestFrame, scanInputs } from './scan.ts';
 import type { ReplaySpec } from './spec.ts';
@@ -90,15 +90,27 @@ export function sharingStreams(open: OpenReader): OpenReader {
   };
 }
 
-/** Reads the inputs once, where they can be read again. Throws FILE and FORMAT where one cannot be opened. */
-export function lookAtInputs(spec: ReplaySpec, open: OpenReader): InputFacts {
+/**
+ * Reads the inputs once, where they can be read again; `onPackets` is told how many so far. Throws FILE and FORMAT where
+ * one cannot be opened.
+ */
+export function lookAtInputs(
+  spec: ReplaySpec,
+  open: OpenReader,
+  onPackets: (packets: number) => void = () => {},
+): InputFacts {
   const direction = spec.split.kind === 'auto' ? openClassifier(spec.split.auto) : null;
   if (!isRepeatable(spec)) {
     if (direction?.waits) throw new OperatorError('USAGE', UNREPEATABLE);
     return lookAtStream(open(spec.inputs[0]!), direction);
   }
   const shards = spec.workers > 1 || spec.shard !== null;
-  const scan = scanInputs(spec.inputs, open, { originalLength: spec.originalLength, fragments: shards, direction });
+  const scan = scanInputs(spec.inputs, open, {
+    originalLength: spec.originalLength,
+    fragments: shards,
+    direction,
+    onPackets,
+  });
   const unparted = direction?.settle() ?? null;
   if (unparted !== null) throw new OperatorError('FORMAT', `${unparted}: raise --minmask, or take another --auto mode`);
   return {
@@ -115,7 +127,7 @@ export function lookAtInputs(spec: ReplaySpec, open: OpenReader): InputFacts {
 /** Refuses a run that would meet a packet too long for its interface. Throws MTU. */
 export function refuseOversize(spec: ReplaySpec, sinks: readonly Sink[], facts: InputFacts): void {
   const { longest } = facts;
-  // What edits shorten is known only when they have been made, as the packet is met.
+  // What edits shorten is known only when they have been made: see `rehearse`.
   if (spec.oversize !== 'error' || longest === null || spec.rewrite !== null) return;
   for (const sink of sinks) {
     const shrinks = facts.linktypes.size === 1 && facts.linktypes.has(sink.limits.linktype) ? 0 : GROWTH_BYTES_MAX;
@@ -126,8 +138,8 @@ export function refuseOversize(spec: ReplaySpec, sinks: readonly Sink[], facts: 
 }
 
 /**
- * Prepares the first frames without sending them, so that what is impossible for all is said before the start. Throws
- * FRAMING, ADDRESS, FORMAT.
+ * Prepares the first frames without sending them, so that what is impossible for all is said before the start; all
+ * frames where edits decide whether one is too long. Throws FRAMING, ADDRESS, FORMAT, MTU.
  */
 export function rehearse(
   spec: ReplaySpec,
@@ -143,6 +155,7 @@ export function rehearse(
     if (piece === null) return;
     const preparer = new Preparer(stages);
     preparer.prepare(piece, piece.from);
+    if (editsDecideLength(spec, facts, sinks)) rehearseAll(feed, piece, preparer, stages);
     if (preparer.out.frames.count > 0 || preparer.tally[Cause.NotConvertible] === 0) return;
     const link = linktypeName(facts.linktype);
     const { name } = sinks[0]!;
@@ -152,6 +165,24 @@ export function rehearse(
     );
   } finally {
     feed.close();
+  }
+}
+
+/** Some packet may be too long for its interface, and only the edits can tell. */
+function editsDecideLength(spec: ReplaySpec, facts: InputFacts, sinks: readonly Sink[]): boolean {
+  if (spec.oversize !== 'error' || spec.rewrite === null || facts.longest === null) return false;
+  const longest = facts.longest.bytes + GROWTH_BYTES_MAX;
+  return sinks.some((sink) => longest > sink.limits.frameBytesMax);
+}
+
+function rehearseAll(feed: SequentialFeed, first: Piece, preparer: Preparer, stages: Stages): void {
+  for (let piece: Piece | null = first; piece !== null; piece = feed.next()) {
+    for (let from = piece === first ? piece.to : piece.from; from < piece.to; ) {
+      from = preparer.prepare(piece, from);
+      const { region } = piece.batch;
+      region.scratchNext = region.scratchStart;
+    }
+    if (preparer.tally[Cause.Oversize]! > 0) throw stages.oversize.error();
   }
 }
 

@@ -21,6 +21,8 @@ import { WireWatch } from './wirewatch.ts';
 export interface ReplayOptions {
   /** `oneatatime`: asked before packet `packet` goes to `output`; resolves with how many may go, 0 = stop. */
   readonly ask?: (packet: number, output: string) => Promise<number>;
+  /** Told twice a second, until the replay is open, how many packets have been counted or kept in memory. */
+  readonly preparing?: (packets: number) => void;
 }
 
 /** An opened replay. `start` once; the other members at any time. */
@@ -38,6 +40,7 @@ export interface Replay {
   readonly warnings: readonly string[];
 }
 
+const PREPARING_MS = 500;
 /** Lead of the common start over the command to run: all workers are awake and have their first packet queued. */
 const START_LEAD_NS = 10 * NS_PER_MS;
 
@@ -102,6 +105,8 @@ class ReplayHandle implements Replay {
       };
       this.#workers.push(new WorkerHandle(start, (packet, sink) => this.#ask(packet, sink)));
     }
+    const { preparing } = this.#options;
+    const ticks = setInterval(() => preparing?.(this.#progress.max(Cell.Prepared)), PREPARING_MS);
     try {
       const ready = await Promise.all(this.#workers.map((worker) => worker.ready));
       this.#packetsPerPass = ready[0]!.packets;
@@ -109,6 +114,8 @@ class ReplayHandle implements Replay {
     } catch (error) {
       await this.close();
       throw error;
+    } finally {
+      clearInterval(ticks);
     }
   }
 

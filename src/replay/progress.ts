@@ -18,8 +18,8 @@ export const Cell = {
   Loop: 3,
   LatenessLast: 4,
   LatenessMax: 5,
-  /** Share of the input read in this loop, 0..1. */
-  Progress: 6,
+  /** Packets read before the start: counted, kept in memory. */
+  Prepared: 6,
   FirstSentNs: 7,
   LastSentNs: 8,
   Sent: 9, // and 10 for the second output

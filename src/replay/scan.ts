@@ -26,6 +26,8 @@ export interface LongestFrame {
 }
 
 export interface ScanOptions {
+  /** Told how many packets have been read, once a batch. */
+  readonly onPackets: (packets: number) => void;
   /** Frames count with their length on the wire. */
   readonly originalLength: boolean;
   /** Look for IP fragments: a decode of every packet. */
@@ -44,7 +46,10 @@ export function scanInputs(inputs: readonly string[], open: OpenReader, options:
   for (const path of inputs) {
     const reader = open(path);
     try {
-      while (reader.read(batch) > 0) scan.look(path, batch);
+      while (reader.read(batch) > 0) {
+        scan.look(path, batch);
+        options.onPackets(scan.packets);
+      }
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error;
     } finally {

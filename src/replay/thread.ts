@@ -89,7 +89,10 @@ function send(start: WorkerStart): void {
   const shouldStop = (): boolean => progress.command === Command.Stop;
   const openReader = sharingStreams((path) => openCapture(path, { shouldStop }));
   const keep = isKept(spec);
-  const facts = lookAtInputs(spec, openReader);
+  const row = progress.row(worker);
+  const facts = lookAtInputs(spec, openReader, (packets) => {
+    row[Cell.Prepared] = packets;
+  });
   const sinks = openOutputs(spec, worker, editedLinktype(spec, facts.linktype));
   if (worker === 0 && !keep) refuseOversize(spec, sinks, facts);
   const stages = buildStages(spec, worker, sinks, facts);

@@ -174,6 +174,16 @@ t.test('GRO super-packets: refused by name, or resegmented', { skip }, async (t)
   const refused = lab.host('a').run([process.execPath, TSREPLAY, '-t', '-i', 'eth0', file], { check: false });
   t.equal(refused.status, 3);
   t.match(refused.stderr, /packet \d+ has \d+ bytes.*--oversize/);
+  const edited = [process.execPath, TSREPLAY, '-t', '-C', '-i', 'eth0', file];
+  const before = lab.host('a').statistics('eth0').txPackets;
+  t.match(
+    lab.host('a').run(edited, { check: false }),
+    { status: 3, stderr: /packet \d+ has \d+ bytes/ },
+    'with edits, too',
+  );
+  t.equal(lab.host('a').statistics('eth0').txPackets, before, 'nothing has left');
+  const cut = replay(lab.host('a'), ['-t', '--mtu', '1400', '--mtu-trunc', '-i', 'eth0', file]);
+  t.equal(cut.status, 0, 'an edit that makes them fit is no reason to refuse');
   const capture = await lab.host('b').capture('eth0', path.join(lab.directory, 'out.pcap'));
   const { status, report } = replay(lab.host('a'), ['-t', '-C', '--oversize', 'segment', '-i', 'eth0', file]);
   const received = await capture.finish();
