@@ -285,8 +285,7 @@ export class Stage {
 
   #guardWindow(p: Segment, key: string, end: number): void {
     const target = this.targets.get(key);
-    if (!target || target.state !== 'open' || (p.flags & RST) !== 0 || this.#known.get(key)!.isn !== target.remoteIsn)
-      return;
+    if (target?.state !== 'open' || (p.flags & RST) !== 0 || this.#known.get(key)!.isn !== target.remoteIsn) return;
     assert.ok(((target.nxt - p.ack) | 0) >= 0, 'nothing is acknowledged that was not sent');
     if (p.payload.length > 0) assert.ok(((target.edge - end) | 0) >= 0, 'nothing beyond the window');
   }
