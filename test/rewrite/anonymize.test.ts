@@ -212,6 +212,29 @@ t.test('tunnels, tags and quoted packets', (t) => {
   t.end();
 });
 
+t.test('other transports, options, padding', (t) => {
+  const sctp = frames.ethernet(0x0800, frames.ipv4(132, frames.sctp(frames.hex('00000010 facade facade facade'))));
+  const route = frames.hex('01 07 0b 08 0a000001 0a000002');
+  const routed = frames.ethernet(0x0800, frames.ipv4(17, frames.udp(4, [1, 2, 3]), { options: route }));
+  const padded = [
+    ...frames.ethernet(0x0800, frames.ipv4(17, frames.udp(4, [1]))),
+    ...frames.hex('0a000001 0a000002 ff'),
+  ];
+  const qinq = frames.ethernet(0x88a8, [0, 5, 0x81, 0, 0, 6, 0x86, 0xdd, ...frames.ipv6(17, frames.udp(6, [1, 2, 3]))]);
+  for (const [name, data] of Object.entries({ sctp, routed, padded, qinq })) {
+    const batch = batchOf([{ data: Uint8Array.from(data) }], 1);
+    const anonymizer = openAnonymizer(spec({ payload: 'zero' }));
+    anonymizer.edit(batch, 0);
+    const after = frameBytes(batch, 0);
+    const was = verdicts(Uint8Array.from(data), 1);
+    t.equal(was.transport, Checksum.True, `${name}: true before`);
+    t.same(verdicts(after, 1), was, `${name}: true afterwards`);
+    const text = Buffer.from(after).toString('hex');
+    t.notOk(/0a000001|0a000002|20010db8|facade/.test(text), name);
+  }
+  t.end();
+});
+
 t.test('neighbour discovery, ARP, and what is not understood', (t) => {
   const target = frames.SRC6;
   const option = [1, 1, ...frames.MACS.slice(6, 12)];

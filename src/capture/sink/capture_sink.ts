@@ -39,6 +39,7 @@ export class RecordSink implements CaptureSink {
   #hasBegun = false;
   #isOpen = false;
   #isClosed = false;
+  #isRotationAsked = false;
   #nowMs: number;
   #flushedMs: number;
   #polledMs: number;
@@ -89,7 +90,7 @@ export class RecordSink implements CaptureSink {
   writeBatch(batch: FrameBatch): void {
     const count = batch.count;
     if (count === 0) return;
-    if (this.#rotation.isTimeDue(this.#nowMs)) this.#finish(RotationReason.Time);
+    if (this.#rotation.isTimeDue(this.#nowMs) && this.#output.canRotate) this.#finish(RotationReason.Time);
     if (this.ended) {
       this.stats.droppedEnded += count;
       return;
@@ -201,6 +202,7 @@ export class RecordSink implements CaptureSink {
   tick(nowMs: number): void {
     this.#nowMs = nowMs;
     if (this.#isClosed) return;
+    if (this.#isRotationAsked) this.rotate();
     // a file without packets waits for them: no empty files in quiet times
     if (this.#rotation.isTimeDue(nowMs) && this.#filePackets > 0 && this.#output.canRotate) {
       this.#finish(RotationReason.Time);
@@ -219,7 +221,10 @@ export class RecordSink implements CaptureSink {
   }
 
   rotate(): void {
-    if (this.ended || !this.#output.canRotate) return;
+    if (this.ended) return;
+    // a compressor that is behind: `tick` tries again
+    this.#isRotationAsked = !this.#output.canRotate;
+    if (this.#isRotationAsked) return;
     this.#finish(RotationReason.Asked);
     this.#begin();
     this.#output.report(this.stats);
