@@ -5,9 +5,9 @@ import { AutoClassifier, Evidence, hostText, MatchClassifier, Side } from '../fl
 import { listed } from './values.ts';
 
 const SPOKE: readonly (readonly [kind: number, one: string, more: string])[] = [
-  [Evidence.Syn, 'opened a TCP connection', 'opened TCP connections'],
+  [Evidence.Syn, 'sent a SYN', 'sent SYN'],
   [Evidence.DnsQuery, 'asked port 53', 'asked port 53'],
-  [Evidence.SynAck, 'accepted a TCP connection', 'accepted TCP connections'],
+  [Evidence.SynAck, 'sent a SYN-ACK', 'sent SYN-ACK'],
   [Evidence.DnsResponse, 'answered from port 53', 'answered from port 53'],
   [Evidence.PortUnreachable, 'said that a port is unreachable', 'said that a port is unreachable'],
 ];

@@ -22,7 +22,7 @@ const CLASSES: Readonly<Record<string, string>> = {
 /** Throws USAGE where the expression is none. */
 export function posixRegex(source: string, option: string): RegExp {
   try {
-    return new RegExp(translate(source));
+    return new RegExp(translate(source), 'u');
   } catch (error) {
     const why = error instanceof Error ? error.message.replace(/^Invalid regular expression: /, '') : String(error);
     throw usage(`${option} needs a POSIX extended expression like ^10\\.1\\., not "${source}": ${why}`);
@@ -41,12 +41,12 @@ function translate(source: string): string {
       const next = source[i + 1];
       if (next === undefined) throw new Error('a backslash stands at its end');
       // Behind a backslash every character is itself: no \d, no \1.
-      out += /[A-Za-z0-9]/.test(next) ? next : `\\${next}`;
+      out += /[A-Za-z0-9]/.test(next) ? next : `\\x${next.charCodeAt(0).toString(16).padStart(2, '0')}`;
       i += 2;
     } else if (c === '(' && source[i + 1] === '?') {
       throw new Error('"(?" repeats nothing');
     } else {
-      out += c === '/' ? '\\/' : c;
+      out += c;
       i++;
     }
   }

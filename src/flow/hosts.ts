@@ -17,7 +17,7 @@ export class HostTable {
   /** Look-ups that found the table full. */
   untracked = 0;
   readonly #hostsMax: number;
-  #room = HOSTS_MIN;
+  #room: number;
   #mask = HOSTS_MIN * 2 - 1;
   #shift = Math.clz32(HOSTS_MIN * 2 - 1);
   /** Host number + 1; 0 = free. */
@@ -28,6 +28,7 @@ export class HostTable {
   constructor(hostsMax: number = HOSTS_MAX_DEFAULT) {
     assert(hostsMax >= 1 && hostsMax <= 1 << 26, 'hostsMax is 1 to 2^26');
     this.#hostsMax = hostsMax;
+    this.#room = Math.min(HOSTS_MIN, hostsMax);
   }
 
   /** Number of an IPv4 address given as an int32 (`getInt32`), or -1. */
