@@ -1,7 +1,7 @@
 /**
  * The compressor's thread: takes blocks from the queue, makes one zstd frame or gzip member of each, and writes them.
- * A frame a block costs under 1 % of size at 1 MiB and makes every block readable by itself: a file that was cut short,
- * by a full disk or by kill -9, reads up to its last whole block.
+ * Every block is then readable by itself: a file that was cut short, by a full disk or by kill -9, reads up to its last
+ * whole block. What it costs: 2.7 % of size with zstd:3, 0.2 % with gzip:6 (64 MB of a program, blocks of 1 MiB).
  */
 import { workerData } from 'node:worker_threads';
 import { OperatorError } from '../../base/errors.ts';
