@@ -4,10 +4,12 @@ import { FrameBatch as Batch } from '../base/batch.ts';
 import { plainRegion } from '../base/region.ts';
 import type { SourceInterface } from '../device/capture_source.ts';
 import { openCapture as openCaptureFile } from '../pcap/index.ts';
+import type { AnonymizeSpec } from '../rewrite/anonymize_spec.ts';
 import type { CounterRow } from '../ring/counters.ts';
 import { type Capture, enterCaptureNamespace, openCapture } from './capture.ts';
 import { type CaptureControl, Cell } from './control.ts';
 import { describeError, type ErrorMessage } from './messages.ts';
+import type { PrintOptions } from './print/index.ts';
 import { openCaptureSink } from './sink/open.ts';
 import type { CaptureSink, CaptureSinkSpec } from './sink/sink.ts';
 import type { CaptureOptions } from './spec.ts';
@@ -20,19 +22,9 @@ export interface OutputSpec {
   /** `interfaces` is filled in here, when they are known. */
   readonly sink: Omit<CaptureSinkSpec, 'interfaces'> | null;
   /** Lines of text on standard output. */
-  readonly print: PrintSpec | null;
+  readonly print: PrintOptions | null;
   /** Before anything is written or printed. */
   readonly anonymize: AnonymizeSpec | null;
-}
-
-/** Stand-ins until both exist. */
-export type PrintSpec = { readonly verbosity: number };
-export type AnonymizeSpec = { readonly key: string };
-function openStages(_output: OutputSpec): readonly BatchStage[] {
-  return [];
-}
-function openPrinter(_output: OutputSpec): BatchPrinter | null {
-  return null;
 }
 
 /** Sees every batch before it is written; may change frames in place. */
@@ -43,7 +35,6 @@ export interface BatchStage {
 /** Prints batches. */
 export interface BatchPrinter {
   writeBatch(batch: FrameBatch): void;
-  flush(): void;
   /** Nobody reads any more. */
   readonly ended: boolean;
 }
@@ -100,8 +91,9 @@ export class OpenedRun {
   /** Moves frames until the end. Throws an OperatorError where the sink cannot be opened. */
   async run(): Promise<RunEnd> {
     try {
-      this.#stages = openStages(this.#start.output);
-      this.#printer = openPrinter(this.#start.output);
+      const { anonymize, print } = this.#start.output;
+      if (anonymize !== null) this.#stages = [(await import('./anonymize_stage.ts')).openAnonymizeStage(anonymize)];
+      if (print !== null) this.#printer = (await import('./print_lines.ts')).openLinePrinter(print);
       await this.#move();
     } finally {
       this.#capture.close();
@@ -159,7 +151,6 @@ export class OpenedRun {
       sink?.flush();
     }
     sink?.tick(nowMs);
-    this.#printer?.flush();
     this.#publish();
   }
 
@@ -199,7 +190,6 @@ export class OpenedRun {
   #finish(): void {
     this.#tellStatistics();
     this.#sink?.close();
-    this.#printer?.flush();
     this.#publish();
   }
 

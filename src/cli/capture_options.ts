@@ -217,6 +217,69 @@ const FILES: OptionGroup = {
   ],
 };
 
+const PRINTING: OptionGroup = {
+  heading: 'Lines of text, where nothing is written (or with --print)',
+  rows: [
+    { name: 'print', help: 'Print packets though they are written to a file as well' },
+    {
+      name: 'numeric',
+      short: 'n',
+      timesMax: 3,
+      help: 'Addresses and ports as numbers. That is always so: no name server is asked',
+    },
+    { name: 'link-header', short: 'e', help: 'Print the link-layer header' },
+    {
+      name: 'verbose',
+      short: 'v',
+      timesMax: 3,
+      help: 'Print IP header fields and whether checksums hold; twice: more',
+    },
+    {
+      name: 'hex',
+      short: 'x',
+      timesMax: 2,
+      help: 'Print the packet in hexadecimal; twice: with the link-layer header',
+    },
+    {
+      name: 'hex-ascii',
+      short: 'X',
+      timesMax: 2,
+      help: 'Print the packet in hexadecimal and ASCII; twice: with the link-layer header',
+    },
+    { name: 'ascii', short: 'A', timesMax: 2, help: 'Print the packet as text; twice: with the link-layer header' },
+    { name: 'absolute-sequence-numbers', short: 'S', help: 'Print TCP sequence numbers as they are, not from 1 on' },
+    {
+      name: 'time',
+      short: 't',
+      timesMax: 5,
+      help: `Time of a line: -t none, -tt seconds since 1970, -ttt since the line before, -tttt with the date, -ttttt since the
+        first line`,
+      default: 'the time of day',
+    },
+  ],
+};
+
+const ANONYMIZING: OptionGroup = {
+  heading: 'Without the people in it',
+  rows: [
+    {
+      name: 'anonymize',
+      value: 'KEYFILE',
+      parse: text,
+      help: `Replace addresses before anything is written: IPv4 and IPv6 keeping common prefixes (Crypto-PAn), MAC addresses, in
+        quoted packets, too. The file has a key of 32 bytes (head -c 32 /dev/urandom): the same key, the same addresses`,
+    },
+    {
+      name: 'anonymize-payload',
+      value: 'POLICY',
+      parse: choice({ keep: 'keep', zero: 'zero', cut: 'cut' }),
+      help: 'What becomes of what stands behind the transport header: keep, zero (same length) or cut. Checksums are kept true',
+      default: 'zero',
+    },
+    { name: 'anonymize-keep-oui', help: "Keep the maker's part of MAC addresses" },
+  ],
+};
+
 const LIMITS: OptionGroup = {
   heading: 'When it ends, and what it may use',
   rows: [
@@ -279,4 +342,4 @@ const SHOWING: OptionGroup = {
   ],
 };
 
-export const CAPTURE_OPTIONS: readonly OptionGroup[] = [SOURCE, FILES, LIMITS, SHOWING];
+export const CAPTURE_OPTIONS: readonly OptionGroup[] = [SOURCE, FILES, PRINTING, ANONYMIZING, LIMITS, SHOWING];

@@ -1,9 +1,11 @@
 /** Options of `tscap` to what the engine is to do. */
 
+import { PRINT_DEFAULTS, type PrintOptions } from '../capture/print/index.ts';
 import type { SessionSpec } from '../capture/session.ts';
 import type { RotationSpec } from '../capture/sink/sink.ts';
 import type { CaptureOptions } from '../capture/spec.ts';
 import type { CaptureBackend, Direction, StampSource } from '../device/capture_source.ts';
+import { type AnonymizeSpec, readAnonymizeKey } from '../rewrite/anonymize_spec.ts';
 import { milliseconds } from './capture_options.ts';
 import { type HostPort, integer, usage } from './values.ts';
 
@@ -37,6 +39,18 @@ export interface CaptureCliOptions {
   readonly maxDiskStop?: true;
   readonly index?: string;
   readonly keepPageCache?: true;
+  readonly print?: true;
+  /** Flags that were given several times are lists. */
+  readonly verbose?: readonly unknown[];
+  readonly linkHeader?: true;
+  readonly hex?: readonly unknown[];
+  readonly hexAscii?: readonly unknown[];
+  readonly ascii?: readonly unknown[];
+  readonly absoluteSequenceNumbers?: true;
+  readonly time?: readonly unknown[];
+  readonly anonymize?: string;
+  readonly anonymizePayload?: 'keep' | 'zero' | 'cut';
+  readonly anonymizeKeepOui?: true;
   readonly count?: number;
   readonly duration?: number;
   readonly autostop?: readonly string[];
@@ -68,7 +82,10 @@ const QUICK_RETIRE_MS = 10;
 export function capturePlan(options: CaptureCliOptions, filter: string, around: Surroundings): CapturePlan {
   const stops = autostops(options.autostop ?? []);
   const packets = options.count ?? stops.packets;
-  const prints = options.write === undefined;
+  const prints = options.write === undefined || options.print === true;
+  if (prints && options.write === '-')
+    throw usage('--print and -w - cannot both be given: both write to standard output');
+  if (prints && options.json) throw usage('--json needs -w: the packets stand on standard output');
   const interfaces = options.read !== undefined ? undefined : (options.interface ?? [around.defaultInterface()]);
   const capture: Record<string, unknown> = {
     interfaces,
@@ -90,10 +107,40 @@ export function capturePlan(options: CaptureCliOptions, filter: string, around: 
     session: {
       capture: capture as CaptureOptions,
       workers: options.workers ?? 1,
-      output: { sink: prints ? null : sinkOf(options, interfaces?.length ?? 0, around), print: null, anonymize: null },
+      output: {
+        sink: options.write === undefined ? null : sinkOf(options, interfaces?.length ?? 0, around),
+        print: prints ? printOf(options) : null,
+        anonymize: anonymizeOf(options),
+      },
     },
     durationMs: options.duration ?? stops.durationMs ?? null,
     user: options.user ?? null,
+  };
+}
+
+const TIMES = ['clock', 'none', 'epoch', 'since-last', 'date', 'since-first'] as const;
+
+function printOf(options: CaptureCliOptions): PrintOptions {
+  const dumped = options.hex ?? options.hexAscii ?? options.ascii;
+  const dump = options.hex ? 'hex' : options.hexAscii ? 'hex-ascii' : options.ascii ? 'ascii' : 'none';
+  return {
+    ...PRINT_DEFAULTS,
+    link: options.linkHeader ?? false,
+    verbose: options.verbose?.length ?? 0,
+    dump,
+    dumpWithLink: (dumped?.length ?? 0) > 1,
+    time: TIMES[options.time?.length ?? 0]!,
+    timeDigits: options.timeStampPrecision === 'nano' ? 9 : 6,
+    absoluteSeq: options.absoluteSequenceNumbers ?? false,
+  };
+}
+
+function anonymizeOf(options: CaptureCliOptions): AnonymizeSpec | null {
+  if (options.anonymize === undefined) return null;
+  return {
+    key: readAnonymizeKey(options.anonymize),
+    payload: options.anonymizePayload ?? 'zero',
+    keepOui: options.anonymizeKeepOui ?? false,
   };
 }
 

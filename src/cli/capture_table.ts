@@ -24,6 +24,10 @@ const RULES: readonly Rule[] = [
   },
   { option: 'ring-buffer', excludes: ['file-size', 'rotate-seconds', 'file-count'], why: 'files are named in one way' },
   { option: 'file-count', needs: ['file-size', 'rotate-seconds'] },
+  { option: 'anonymize-payload', needs: ['anonymize'] },
+  { option: 'anonymize-keep-oui', needs: ['anonymize'] },
+  { oneOf: ['hex', 'hex-ascii', 'ascii'], why: 'a packet is dumped in one way' },
+  { option: 'print', excludes: ['json'], why: 'the packets stand on standard output' },
   { option: 'max-disk-stop', needs: ['max-disk'] },
   ...['format', 'file-size', 'rotate-seconds', 'ring-buffer', 'compress', 'max-disk', 'index', 'keep-page-cache'].map(
     (option): Rule => ({ option, needs: ['write'] }),
@@ -34,8 +38,8 @@ const NOTES: readonly string[] = [
   `Operands are the words of a filter in libpcap's language (man pcap-filter): tscap -i eth1 -w prod.pcap tcp port 80.
    On interfaces it is compiled by libpcap and run by the kernel, attached before the first packet comes in; on captures it
    is run here.`,
-  `Nothing is copied in this process on the way from the kernel's ring to a pcap or pcapng file: record headers are written
-   in front of the frames, into the ring, and all leave with writev. Copied once: with --compress, --backend libpcap and cap.`,
+  `Frames of 768 bytes and more go from the kernel's ring to the file with writev, without a copy in this process; shorter
+   ones are copied once, which is cheaper for them, and so is everything with --compress, --backend libpcap and cap.`,
   `With several interfaces or workers, packets of each are in order; between them they are as they came to be written.`,
   `Signals: SIGINT and SIGTERM end the capture, all that was received is written first; a second one ends at once. SIGHUP
    begins the next file, SIGUSR1 prints the counts, SIGUSR2 writes what is buffered. A killed capture leaves files that are
