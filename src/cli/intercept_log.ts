@@ -36,7 +36,8 @@ export class NoteLog {
   }
 
   note(note: InterceptNote): void {
-    const { kind, ...fields } = note;
+    const { kind, ...rest } = note;
+    const fields = { event: kind, ...rest };
     switch (note.kind) {
       case 'leftovers':
         this.#log.write('warn', `took away ${note.rules} rules and ${note.routes} routes of a killed run`, fields);

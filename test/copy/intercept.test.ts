@@ -101,9 +101,11 @@ async function copy(lab: Lab, keyFile: string, task: Partial<AgentTask>): Promis
   return { process: started, results: (JSON.parse(line) as { results: AgentResult[] }).results };
 }
 
-/** TCP packets from port 80 in a capture, by destination address. */
+/** TCP packets of the services in a capture. */
 function repliesSeen(lab: Lab, file: string): string[] {
-  const { stdout } = lab.host('client').run(['tcpdump', '-nr', file, 'tcp and src port 80'], { check: false });
+  const { stdout } = lab
+    .host('client')
+    .run(['tcpdump', '-nr', file, 'tcp and (src port 80 or src port 81)'], { check: false });
   return stdout.split('\n').filter((line) => line !== '');
 }
 
@@ -111,7 +113,7 @@ t.test('mode host', { skip }, async (t) => {
   const { lab, keyFile } = await testServer(t);
   const client = lab.host('client');
   t.equal(curl(lab, '10.77.1.5', 'http://10.77.1.2/small'), 'ok', 'before: everybody is served');
-  const command = ['--service', '80', '--except', '10.77.1.6,fd77:1::6', '--key-file', keyFile];
+  const command = ['--service', '80,81', '--except', '10.77.1.6,fd77:1::6', '--key-file', keyFile];
   const running = await intercept(lab, 'server', command);
   const file = join(lab.directory, 'client.pcap');
   const capture = await client.capture('eth0', file);
@@ -132,6 +134,19 @@ t.test('mode host', { skip }, async (t) => {
     agent.results.some(({ largest }) => largest > 1460),
     'replies that are not segmented yet count whole',
   );
+  const closed = await copy(lab, keyFile, {
+    servicePort: 81,
+    sessions: [
+      { client: '10.77.1.5', clientPort: 41_011, service: '10.77.1.2' },
+      { client: 'fd77:1::5', clientPort: 41_012, service: 'fd77:1::2' },
+    ],
+  });
+  t.same(
+    closed.results.map(({ resets }) => resets),
+    [1, 1],
+    'a port that nobody serves: its resets are swallowed, too',
+  );
+  closed.process.child.stdin?.end();
   t.equal(curl(lab, '10.77.1.6', 'http://10.77.1.2/small'), 'ok', '--except is served');
   t.equal(curl(lab, 'fd77:1::6', 'http://[fd77:1::2]/small'), 'ok', '--except is served, IPv6');
   t.equal(curl(lab, '10.77.1.5', 'http://10.77.1.2:8080/'), 'second', 'another service is not touched');
@@ -155,7 +170,7 @@ t.test('mode host', { skip }, async (t) => {
   t.match(report, { event: 'report', droppedByKernel: 0, lostToAgents: 0, malformed: 0 });
   t.ok(report.connectionsAborted >= 2, `${report.connectionsAborted} copied connections ended`);
   t.ok(report.delayNs.p50 < 1e6, `half of the hand-overs took less than ${report.delayNs.p50} ns`);
-  t.match(agent.process.stdout, /"mode":"host","services":\["80"\]/);
+  t.match(agent.process.stdout, /"mode":"host","services":\["80","81"\]/);
   agent.process.child.stdin?.end();
   t.equal(curl(lab, '10.77.1.5', 'http://10.77.1.2/small'), 'ok', 'after: everybody is served');
 });

@@ -35,6 +35,7 @@ export interface AgentResult {
   readonly replyBytes: number;
   readonly largest: number;
   readonly ageUsMax: number;
+  readonly resets: number;
 }
 
 const task = JSON.parse(process.argv[2]!) as AgentTask;
@@ -56,7 +57,7 @@ class Session {
   ack = 0;
   sentAt = 0;
   highest = 0;
-  result = { synAckMs: -1, mss: 0, windowScale: -1, replyBytes: 0, largest: 0, ageUsMax: 0 };
+  result = { synAckMs: -1, mss: 0, windowScale: -1, replyBytes: 0, largest: 0, ageUsMax: 0, resets: 0 };
 
   constructor({ client, clientPort, service }: AgentTask['sessions'][number]) {
     this.#isV6 = client.includes(':');
@@ -117,6 +118,11 @@ class Session {
     const result = this.result;
     result.ageUsMax = Math.max(result.ageUsMax, ageUs);
     const seq = cells[Header.Seq]!;
+    if ((cells[Header.Flags]! & TcpFlag.Rst) !== 0) {
+      result.resets++;
+      result.replyBytes = task.replyBytes;
+      return;
+    }
     if ((cells[Header.Flags]! & TcpFlag.Syn) !== 0) {
       if (result.synAckMs >= 0) return;
       result.synAckMs = performance.now() - this.sentAt;

@@ -228,11 +228,9 @@ function isOwn(address: string, family: Family): boolean {
   }
 }
 
-/** As `ss` reads it. */
+/** As `ss` reads it: brackets around an IPv6 address, but not where a prefix length follows. */
 function bracketed(network: string): string {
-  const [address = '', bits] = network.split('/');
-  const text = isIPv6(address) ? `[${address}]` : address;
-  return bits === undefined ? text : `${text}/${bits}`;
+  return network.includes('/') || !isIPv6(network) ? network : `[${network}]`;
 }
 
 function write(path: string, value: string): void {
