@@ -16,7 +16,10 @@ import {
   type MacSubstitution,
   type PortRange,
   type RewriteSpec,
+  TAG_RULES_MAX,
+  type TagRule,
   type TtlRule,
+  type TunnelLayer,
 } from '../rewrite/spec.ts';
 import { parseTtl } from '../rewrite/ttl.ts';
 import { addOptions, type OptionGroup } from './option_table.ts';
@@ -248,7 +251,38 @@ const LINK_ROWS: OptionGroup = {
   ],
 };
 
-export const REWRITE_OPTIONS: readonly OptionGroup[] = [ADDRESS_ROWS, HEADER_ROWS, LINK_ROWS];
+const TUNNEL_ROWS: OptionGroup = {
+  heading: 'Rewriting: tags and tunnels',
+  rows: [
+    {
+      name: 'vlan',
+      value: 'RULE',
+      ours: true,
+      parse: of(parseTagRules),
+      timesMax: TAG_RULES_MAX,
+      help: `Change VLAN tags at any depth, 0 the outermost: push:100 or push:1.vid=100,1.pri=3,1.dei=0,1.tpid=802.1ad; pop,
+        pop:1 or pop:all; set:0.vid=100,1.pri=5; map:10-20=110-120 (tags of every depth; 0.10=110 of that one). Tags that
+        are not there are not changed. Repeatable, in order`,
+    },
+    {
+      name: 'layer',
+      value: 'outer|inner|all',
+      ours: true,
+      parse: word(['outer', 'inner', 'all']),
+      default: 'outer',
+      help: `Which packets of a tunnelled frame (VXLAN, GRE, IP in IP, MPLS) the options about MAC and IP addresses, ports and
+        header fields change: the outermost, the innermost, or each. Checksums of the tunnels around stay true`,
+    },
+    {
+      name: 'decap',
+      ours: true,
+      help: `Take tunnels off (VXLAN, GRE, IP in IP, MPLS) before everything else: inner Ethernet frames stand for themselves,
+        inner IP packets get the outer link header`,
+    },
+  ],
+};
+
+export const REWRITE_OPTIONS: readonly OptionGroup[] = [ADDRESS_ROWS, HEADER_ROWS, LINK_ROWS, TUNNEL_ROWS];
 
 /** Adds the options to a command. */
 export function addRewriteOptions(command: Command): void {
@@ -293,13 +327,16 @@ interface Values {
   readonly userDlt?: number;
   readonly userDlink?: readonly (readonly number[])[];
   readonly skipl2broadcast?: boolean;
+  readonly vlan?: readonly (readonly TagRule[])[];
+  readonly layer?: TunnelLayer;
+  readonly decap?: boolean;
 }
 
 /** Attribute names that ask for an edit, as opposed to those that only qualify one. */
 const ASKING: readonly (keyof Values)[] = [
   ...(['portmap', 'seed', 'pnat', 'srcipmap', 'dstipmap', 'endpoints', 'tcpSequence', 'ttl', 'tos'] as const),
   ...(['tclass', 'flowlabel', 'fixcsum', 'fixhdrlen', 'fixlen', 'mtuTrunc', 'efcs', 'fuzzSeed', 'dlt'] as const),
-  ...(['enetDmac', 'enetSmac', 'enetSubsmac', 'enetMacSeed', 'enetVlan', 'userDlink'] as const),
+  ...(['enetDmac', 'enetSmac', 'enetSubsmac', 'enetMacSeed', 'enetVlan', 'userDlink', 'vlan', 'decap'] as const),
 ];
 
 /** Options that say nothing without another one. */
@@ -352,6 +389,9 @@ function linkRules(values: Values): Partial<RewriteSpec> {
     userHeaders: values.userDlink ?? [],
     userLinktype: values.userDlt ?? null,
     skipL2Broadcast: values.skipl2broadcast ?? false,
+    tags: (values.vlan ?? []).flat(),
+    layer: values.layer ?? 'outer',
+    decap: values.decap ?? false,
   };
 }
 

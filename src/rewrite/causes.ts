@@ -16,6 +16,8 @@ export const Cause = {
   NoSourceMac: 7,
   /** The edited frame would be longer than an IP packet can be. */
   TooLong: 8,
+  /** A fragment of a tunnel's packet holds only a part of what is to be taken out of it. */
+  Fragment: 9,
 } as const;
 export type Cause = (typeof Cause)[keyof typeof Cause];
 
@@ -29,6 +31,7 @@ export const CAUSE_NAMES: readonly string[] = [
   'no-destination-mac',
   'no-source-mac',
   'too-long',
+  'fragment',
 ];
 
 /** One cell a packet: every call of `edit` that does not end in `NoRoom` counts in exactly one of the first four. */

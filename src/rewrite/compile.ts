@@ -1,7 +1,7 @@
 /**
  * HOT: a spec compiled into one straight pass over each packet. Every edit is applied once, in this order:
  *
- * FCS off; new framing; MAC addresses; VLAN tag; TOS, TTL, traffic class, flow label; ports; sequence numbers;
+ * FCS off; tunnels off; new framing; MAC addresses; VLAN tags; TOS, TTL, traffic class, flow label; ports; sequence numbers;
  * fuzzing; cut packets and MTU; addresses (and what ICMP errors quote); IP length; full checksums where asked for; MAC
  * address of IP multicast.
  *
@@ -17,6 +17,7 @@ import { isRawIp, Linktype } from '../wire/linktype.ts';
 import { ETHERTYPE_MIN, EtherType } from '../wire/protocol.ts';
 import { fixChecksums } from '../wire/verify.ts';
 import { Cause, RewriteCounters } from './causes.ts';
+import { Decapsulator } from './decapsulator.ts';
 import { EDITED_BYTES_MAX, Frame } from './frame.ts';
 import { Framer, framingOf, type MissingMacs } from './framing.ts';
 import { Fuzzer } from './fuzzer.ts';
@@ -25,7 +26,9 @@ import { fillsFrame, LengthEditor } from './length_editor.ts';
 import { MacEditor } from './mac_editor.ts';
 import { type Direction, Edit, type EditStatus, type Rewriter } from './rewriter.ts';
 import { checkRewriteSpec, type RewriteSpec } from './spec.ts';
+import { TagEditor, tagsAt } from './tag_editor.ts';
 import { applyPending } from './transport_sum.ts';
+import { TunnelEditor } from './tunnel_editor.ts';
 import { VlanEditor } from './vlan_editor.ts';
 
 /** Compiles the rules. Throws `OperatorError('USAGE')` with the first clash between them. */
@@ -44,6 +47,10 @@ export class CompiledRewriter implements Rewriter {
   readonly #framer: Framer | null;
   readonly #macs: MacEditor;
   readonly #vlan: VlanEditor | null;
+  readonly #tags: TagEditor | null;
+  readonly #decapsulator: Decapsulator | null;
+  readonly #tunnels: TunnelEditor | null;
+  readonly #editsEveryLayer: boolean;
   readonly #ip: IpEditor;
   readonly #editsIp: boolean;
   readonly #fuzzer: Fuzzer | null;
@@ -54,6 +61,7 @@ export class CompiledRewriter implements Rewriter {
   readonly #fixesHeader: boolean;
   readonly #editsLink: boolean;
   readonly #mayGrow: boolean;
+  readonly #tagBytesMax: number;
   readonly #fixesSums: boolean;
   readonly #isReference: boolean;
   /** Why the last packet that ended in `SoftError` could not be edited. */
@@ -66,6 +74,10 @@ export class CompiledRewriter implements Rewriter {
     this.#framer = framing === null ? null : new Framer(framing);
     this.#macs = new MacEditor(spec);
     this.#vlan = spec.vlan === null ? null : new VlanEditor(spec.vlan);
+    this.#tags = spec.tags.length === 0 ? null : new TagEditor(spec.tags);
+    this.#decapsulator = spec.decap ? new Decapsulator() : null;
+    this.#tunnels = spec.layer === 'outer' ? null : new TunnelEditor();
+    this.#editsEveryLayer = spec.layer === 'all';
     this.#ip = new IpEditor(spec);
     this.#editsIp = editsIp(spec);
     this.#fuzzer = spec.fuzz === null ? null : new Fuzzer(spec.fuzz.seed, spec.fuzz.factor);
@@ -74,9 +86,10 @@ export class CompiledRewriter implements Rewriter {
     this.#cutsPackets = this.#editsLengths || this.#fuzzer !== null;
     this.#fixesSums = spec.fixChecksums || (this.#isReference && spec.ttl !== null);
     this.#fixesHeader = spec.fixHeaderLength;
-    this.#editsLink = this.#framer !== null || this.#vlan !== null || !this.#macs.idle;
-    this.#mayGrow = this.#framer !== null || this.#vlan !== null || spec.fixLength === 'pad';
-    this.growBytesMax = (this.#framer?.growBytesMax ?? 0) + (this.#vlan?.growBytes ?? 0);
+    this.#editsLink = this.#framer !== null || this.#vlan !== null || this.#tags !== null || !this.#macs.idle;
+    this.#tagBytesMax = (this.#vlan?.growBytes ?? 0) + (this.#tags?.growBytes ?? 0);
+    this.#mayGrow = this.#framer !== null || this.#tagBytesMax > 0 || spec.fixLength === 'pad';
+    this.growBytesMax = (this.#framer?.growBytesMax ?? 0) + this.#tagBytesMax;
   }
 
   /** Link type of the frames after editing, given that of the input. */
@@ -100,7 +113,9 @@ export class CompiledRewriter implements Rewriter {
       return Edit.Drop;
     }
     if (this.#isReference) useInnerEthernet(frame);
-    const cause = this.#obstacle(frame);
+    let cause: Cause = Cause.None;
+    if (this.#decapsulator !== null) cause = this.#decapsulator.apply(frame);
+    if (cause === Cause.None) cause = this.#obstacle(frame);
     if (cause !== Cause.None) {
       if (frame.changed) frame.store(batch, i); // the FCS goes from frames that are not understood, too
       this.lastCause = cause;
@@ -109,15 +124,18 @@ export class CompiledRewriter implements Rewriter {
     }
     if (this.#mayGrow && !this.#makeRoom(frame)) return Edit.NoRoom;
     if (this.#editsLink) this.#editLink(frame);
-    if (this.#ip.editsHeaders) this.#ip.editHeaders(frame);
+    const isTunnelled = this.#tunnels !== null && frame.layers.tunnel >= 0;
+    const editsOuter = !isTunnelled || this.#editsEveryLayer;
+    if (editsOuter && this.#ip.editsHeaders) this.#ip.editHeaders(frame);
     if (this.#cutsPackets) applyPending(frame);
     if (this.#fuzzer !== null && this.#fuzzer.apply(frame)) {
       this.counters.dropped++;
       return Edit.Drop;
     }
     if (this.#editsLengths) this.#lengths.edit(frame);
-    if (this.#ip.editsAddresses) this.#ip.editAddresses(frame);
+    if (editsOuter && this.#ip.editsAddresses) this.#ip.editAddresses(frame);
     applyPending(frame);
+    if (isTunnelled) this.#editTunnelled(frame, this.#tunnels!);
     if (this.#fixesHeader) this.#lengths.fixHeader(frame);
     if (this.#fixesSums || frame.recompute) this.#fixSums(frame);
     if (frame.layers.macs >= 0) setMulticastMac(frame);
@@ -149,20 +167,42 @@ export class CompiledRewriter implements Rewriter {
     if (frame.len > EDITED_BYTES_MAX && this.#lengths.padBytes(frame) > 0) return Cause.TooLong;
     if (this.#framer !== null) return this.#framer.plan(frame);
     if (this.#vlan !== null && layers.macs < 0) return Cause.LinktypeUnknown;
+    if (this.#tags !== null && this.#tags.pushes && tagsAt(layers) < 0) return Cause.LinktypeUnknown;
     return Cause.None;
   }
 
   #makeRoom(frame: Frame): boolean {
-    const front = Math.max(0, this.#framer?.growBytes ?? 0) + (this.#vlan?.growBytes ?? 0);
+    const front = Math.max(0, this.#framer?.growBytes ?? 0) + this.#tagBytesMax;
     return frame.makeRoom(front, this.#lengths.padBytes(frame));
   }
 
   #editLink(frame: Frame): void {
     if (this.#framer !== null) this.#framer.apply(frame);
     const macs = frame.layers.macs;
-    if (macs < 0) return;
-    if (!this.#macs.idle) this.#macs.apply(frame, macs);
-    if (this.#vlan !== null) this.#vlan.apply(frame);
+    const isOuter = this.#tunnels === null || this.#editsEveryLayer || frame.layers.tunnel < 0;
+    if (macs >= 0 && isOuter && !this.#macs.idle) this.#macs.apply(frame, macs);
+    if (macs >= 0 && this.#vlan !== null) {
+      this.#vlan.apply(frame);
+      if (this.#tags !== null) frame.decode();
+    }
+    if (this.#tags !== null && tagsAt(frame.layers) >= 0) this.#tags.apply(frame);
+  }
+
+  /** The packets inside: all, or the innermost one. */
+  #editTunnelled(outer: Frame, tunnels: TunnelEditor): void {
+    const depth = tunnels.open(outer);
+    if (depth === 0) return;
+    for (let level = this.#editsEveryLayer ? 1 : depth; level <= depth; level++) {
+      const frame = tunnels.frameAt(level);
+      const macs = frame.layers.macs;
+      if (macs >= 0 && !this.#macs.idle) this.#macs.apply(frame, macs);
+      if (this.#ip.editsHeaders) this.#ip.editHeaders(frame);
+      if (this.#ip.editsAddresses) this.#ip.editAddresses(frame);
+      applyPending(frame);
+      if (this.#fixesSums) this.#fixSums(frame);
+      if (macs >= 0 && frame.changed) setMulticastMac(frame);
+    }
+    tunnels.close(outer);
   }
 
   /** The reference tool leaves frames alone whose IP length is not their length. */

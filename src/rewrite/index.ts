@@ -19,5 +19,6 @@ export { OversizeSplitter, SPLIT_FRAMES_MAX, Split, type SplitStatus } from './o
 export { parsePortMap } from './port_map.ts';
 export { Direction, Edit, type EditStatus, type Rewriter } from './rewriter.ts';
 export * from './spec.ts';
+export { parseTagRules, TAG_RULES_MAX } from './tag_rules.ts';
 export { parseTtl } from './ttl.ts';
 export { applyUniqueIp } from './unique_ip.ts';

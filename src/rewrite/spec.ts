@@ -64,6 +64,37 @@ export type VlanRule =
     }
   | { readonly kind: 'delete' };
 
+export type TagField = 'vid' | 'pri' | 'dei' | 'tpid';
+
+/** A rule about VLAN tags at any depth: 0 is the outermost tag. */
+export type TagRule =
+  | {
+      readonly kind: 'push';
+      /** The new tag's depth. */
+      readonly depth: number;
+      readonly vid: number;
+      /** null: copied from the tag that it goes in front of, else 0. */
+      readonly priority: number | null;
+      readonly dei: number | null;
+      readonly tpid: number;
+    }
+  | { readonly kind: 'pop'; readonly depth: number | 'all' }
+  | { readonly kind: 'set'; readonly depth: number; readonly field: TagField; readonly value: number }
+  /** Identifiers first..last become to.. onwards. */
+  | {
+      readonly kind: 'map';
+      readonly depth: number | 'all';
+      readonly first: number;
+      readonly last: number;
+      readonly to: number;
+    };
+
+/**
+ * Which packets of a tunnelled frame the rules of layers 3 and 4 and of MAC addresses concern: the outermost one, the
+ * innermost one, or each. Framing, VLAN tags, lengths and fuzzing are always the frame's own.
+ */
+export type TunnelLayer = 'outer' | 'inner' | 'all';
+
 /** Encapsulations that can be written. `user`: the bytes of `userHeaders`. */
 export const ENCAPSULATIONS = [
   'enet',
@@ -97,6 +128,11 @@ export interface RewriteSpec {
   readonly userHeaders: readonly (readonly number[])[];
   /** LINKTYPE_ written for `user`; null: that of the input. */
   readonly userLinktype: number | null;
+  /** Applied in order, after `vlan`. */
+  readonly tags: readonly TagRule[];
+  /** Take tunnels off before anything else. */
+  readonly decap: boolean;
+  readonly layer: TunnelLayer;
   /** MAC edits leave broadcast, multicast and VRRP addresses alone. */
   readonly skipL2Broadcast: boolean;
 
@@ -149,6 +185,9 @@ export const EMPTY_REWRITE: RewriteSpec = Object.freeze({
   substituteMacs: [],
   macSeed: null,
   vlan: null,
+  tags: [],
+  decap: false,
+  layer: 'outer',
   hdlcAddress: null,
   hdlcControl: null,
   userHeaders: [],
