@@ -40,13 +40,14 @@ const REPLIES: OptionGroup = {
       value: 'CIDR',
       parse: networks,
       timesMax: Number.POSITIVE_INFINITY,
-      help: `Networks whose clients are answered as ever, and are therefore not copied: the operator's own, monitors, load
-        balancers that test the server itself. Commas between several; repeatable. Mode host only`,
+      help: `Networks whose clients are answered as ever, and are therefore not copied: the operator's own, monitors,
+        load balancers that test the server itself. Commas between several; repeatable. Mode host only`,
       default: 'none: replies of the services go to nobody but this host itself',
     },
     {
       name: 'cleanup',
-      help: 'Take away rules, routes and device that a killed tsintercept has left, and exit. The next start does it, too',
+      help: `Take away rules, routes and device that a killed tsintercept has left, and exit. The next start does it,
+        too`,
     },
   ],
 };
@@ -67,8 +68,8 @@ const TUNNEL: OptionGroup = {
       short: 'k',
       value: 'FILE',
       parse: text,
-      help: `Key that agents and this command share: any file of at least 16 bytes that only its owner may read, the same
-        on both hosts. Line ends behind the key do not count. There is no key by default`,
+      help: `Key that agents and this command share: any file of at least 16 bytes that only its owner may read, the
+        same on both hosts. Line ends behind the key do not count. There is no key by default`,
       default: '/etc/tsreplay/key',
     },
     {
@@ -79,7 +80,8 @@ const TUNNEL: OptionGroup = {
       name: 'tls-cert',
       value: 'FILE',
       parse: text,
-      help: 'Speak TLS with this certificate (PEM, with those that signed it). Without TLS the headers travel in the clear',
+      help: `Speak TLS with this certificate (PEM, with those that signed it). Without TLS the headers travel in the
+        clear`,
     },
     { name: 'tls-key', value: 'FILE', parse: text, help: 'Private key of the certificate (PEM)' },
     {
@@ -96,7 +98,8 @@ const SHOWING: OptionGroup = {
   rows: [
     {
       name: 'json',
-      help: 'One JSON object a line on standard output: ready, then the report; the log on standard error is JSON as well',
+      help: `One JSON object a line on standard output: ready, then the report; the log on standard error is JSON as
+        well`,
     },
     {
       name: 'metrics-port',
@@ -108,8 +111,8 @@ const SHOWING: OptionGroup = {
       name: 'log-level',
       value: 'LEVEL',
       parse: choice({ error: 'error', warn: 'warn', info: 'info', debug: 'debug' }),
-      help: `Least weight of what is logged on standard error: error, warn (connections refused, faults of the ring), info
-        (agents that come and go), debug`,
+      help: `Least weight of what is logged on standard error: error, warn (connections refused, faults of the ring),
+        info (agents that come and go), debug`,
       default: 'info',
     },
     { name: 'quiet', short: 'q', help: 'No live line and no report' },

@@ -15,7 +15,8 @@ export function readyLine(spec: InterceptSpec, ready: Ready): string {
   const services = spec.services.map(serviceText).join(', ');
   const how = spec.mode === 'host' ? `into ${ready.interface}` : `on ${ready.interface}`;
   const secure = spec.tls === null ? '' : ' with TLS';
-  return `Ready: replies of ${services} are swallowed ${how}, agents connect to ${shownHost(spec.listen.host)}:${ready.port}${secure}`;
+  const where = `${shownHost(spec.listen.host)}:${ready.port}${secure}`;
+  return `Ready: replies of ${services} are swallowed ${how}, agents connect to ${where}`;
 }
 
 export function readyJson(spec: InterceptSpec, ready: Ready, version: string): Record<string, unknown> {
@@ -67,8 +68,9 @@ export function interceptLiveLine(now: InterceptSnapshot, before: LivePoint, col
 
 export function reportLines(end: InterceptSnapshot): string[] {
   const strangers = Object.entries(end.ends).filter(([why]) => why !== 'closed' && why !== 'shutdown');
+  const [seen, routed] = [groupDigits(end.replies), groupDigits(end.routed)];
   const lines = [
-    `Replies: ${groupDigits(end.replies)} seen, ${groupDigits(end.routed)} handed to agents in ${end.seconds.toFixed(1)} s`,
+    `Replies: ${seen} seen, ${routed} handed to agents in ${end.seconds.toFixed(1)} s`,
     `\tBefore their registration: ${groupDigits(end.routedLate)}`,
     `\tOf unregistered sessions:  ${groupDigits(end.unrouted)}`,
     `\tLost to slow agents:       ${groupDigits(end.lostToAgents)}`,

@@ -15,20 +15,20 @@ const RULES: readonly Rule[] = [
 ];
 
 const NOTES: readonly string[] = [
-  `Mode host needs CAP_NET_ADMIN and CAP_NET_RAW, mode assistant CAP_NET_RAW. Strict reverse-path filtering (rp_filter=1)
-   would drop the copies, forwarding on an assistant would send replies to real clients: either is refused, with the
+  `Mode host needs CAP_NET_ADMIN and CAP_NET_RAW, mode assistant CAP_NET_RAW. Strict reverse-path filtering
+   (rp_filter=1) would drop the copies, forwarding on an assistant would send replies to real clients: either is refused, with the
    line that mends it.`,
   `While it runs in mode host, the services answer nobody but the networks of --except and this host itself. Connections
    that the services have open with others stand still, and are ended when it stops.`,
   `Signals: SIGINT and SIGTERM tell the agents, end the copied connections, take the rules down and report.`,
-  `Exit status: 0 done; 1 something could not be taken away; 2 the command line or a file it names is wrong; 3 the machine
-   refused (permission, interface, port in use); 130 interrupted.`,
+  `Exit status: 0 done; 1 something could not be taken away; 2 the command line or a file it names is wrong; 3 the
+   machine refused (permission, interface, port in use); 130 interrupted.`,
 ];
 
 export const INTERCEPT_TABLE: CommandTable = {
   name: 'tsintercept',
-  about: `Swallows a test server's replies to copied clients, so that none reaches a real one, and hands their headers to
-    tscopy.`,
+  about: `Swallows a test server's replies to copied clients, so that none reaches a real one, and hands their headers
+    to tscopy.`,
   operands: '[FILE]',
   groups: INTERCEPT_OPTIONS,
   rules: RULES,

@@ -1,4 +1,4 @@
-/** The command `tsintercept`: its texts, and what it says when something is wrong. What it does: test/copy/intercept. */
+/** The command `tsintercept`: its texts, and what it says when something is wrong. What it does: test/copy. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';

@@ -1,8 +1,5 @@
-/** The tunnel between agents and the interception, over loopback. */
-import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
-import { join } from 'node:path';
 import t from 'tap';
 import { programsMissing } from '../../lab/availability.ts';
 import { certificate } from '../../lab/servers.ts';
@@ -12,9 +9,9 @@ import { Header, TargetHeader } from '../../src/copy/target_header.ts';
 import type { AgentLink } from '../../src/copy/tunnel/agent_link.ts';
 import { ReplyBatch, TunnelClient, type TunnelState } from '../../src/copy/tunnel/client.ts';
 import { frameOf } from '../../src/copy/tunnel/frames.ts';
-import { newNonce, proofOf, readKeyFile, writeNewKey } from '../../src/copy/tunnel/key.ts';
+import { newNonce, proofOf } from '../../src/copy/tunnel/key.ts';
 import { Frame, HELLO_BYTES, MAGIC, TUNNEL_VERSION } from '../../src/copy/tunnel/protocol.ts';
-import { decodeReply, REPLY_BYTES_MAX, replyKey, writeReply } from '../../src/copy/tunnel/reply.ts';
+import { REPLY_BYTES_MAX, writeReply } from '../../src/copy/tunnel/reply.ts';
 import {
   openTunnelServer,
   type TunnelLimits,
@@ -22,7 +19,6 @@ import {
   type TunnelTls,
 } from '../../src/copy/tunnel/server.ts';
 import { KEY_CLIENT, KEY_SERVICE, KEY_WORDS, setKeyPorts, setKeyV4 } from '../../src/copy/tunnel/session_key.ts';
-import { SessionMap } from '../../src/copy/tunnel/session_map.ts';
 
 const KEY = Buffer.from('a key of more than sixteen bytes');
 type Tap = { teardown(fn: () => unknown): void };
@@ -129,87 +125,6 @@ async function until(what: string, ready: () => boolean, ms = 5_000): Promise<vo
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
-
-t.test('records come back as they were written', (t) => {
-  const rng = new Rng(7);
-  const [into, out] = [new TargetHeader(), new TargetHeader()];
-  const view = new DataView(new ArrayBuffer(256));
-  for (let run = 0; run < 2000; run++) {
-    const cells = into.cells;
-    for (let i = 0; i < cells.length; i++) cells[i] = rng.nextUint32();
-    const isIpv6 = rng.below(2);
-    cells[Header.IsIpv6] = isIpv6;
-    for (let word = isIpv6 === 1 ? 4 : 1; word < 4; word++) {
-      cells[Header.Client0 + word] = 0;
-      cells[Header.Target0 + word] = 0;
-    }
-    for (const field of [Header.ClientPort, Header.TargetPort, Header.Window, Header.Mss]) cells[field]! &= 0xffff;
-    cells[Header.Flags]! &= 0xff;
-    cells[Header.PayloadBytes]! &= 0x7fffffff;
-    cells[Header.Shift] = rng.below(16) - 1;
-    cells[Header.SackPermitted] = rng.below(2);
-    cells[Header.HasTimestamps] = rng.below(2);
-    cells[Header.SackBlocks] = rng.below(5);
-    for (let i = 2 * cells[Header.SackBlocks]!; i < 8; i++) cells[Header.Sack0 + i] = 0;
-    const bytes = writeReply(into, view, 3);
-    assert.ok(bytes <= REPLY_BYTES_MAX);
-    for (let end = 3; end < 3 + bytes; end++) assert.equal(decodeReply(view, 3, end, out), 0, 'cut off');
-    assert.equal(decodeReply(view, 3, 3 + bytes, out), bytes);
-    assert.deepEqual(out.cells, into.cells, `run ${run}`);
-  }
-  t.pass('2,000 records');
-  t.end();
-});
-
-t.test('a session map holds what a Map holds', (t) => {
-  const rng = new Rng(11);
-  const map = new SessionMap(5_000);
-  const model = new Map<number, number>();
-  const key = new Int32Array(KEY_WORDS);
-  for (let step = 0; step < 60_000; step++) {
-    const port = rng.below(4_000);
-    key.set(sessionKey(port));
-    const [action, value] = [rng.below(3), 1 + rng.below(3)];
-    if (action < 2) assert.equal(map.set(key, value), model.get(port) ?? 0);
-    else assert.equal(map.delete(key), model.get(port) ?? 0);
-    if (action < 2) model.set(port, value);
-    else model.delete(port);
-    if (step % 20_000 === 19_999) {
-      const twos = [...model].filter(([, held]) => held === 2);
-      assert.equal(map.deleteValue(2), twos.length);
-      for (const [gone] of twos) model.delete(gone);
-    }
-    assert.equal(map.count, model.size);
-  }
-  for (let port = 0; port < 4_000; port++) assert.equal(map.get(sessionKey(port)), model.get(port) ?? 0);
-  const small = new SessionMap(768);
-  let held = 0;
-  while (small.set(sessionKey(held), 1) === 0) held++;
-  t.equal(held, 768, 'full is an answer');
-  t.equal(small.get(sessionKey(held)), 0);
-  t.end();
-});
-
-t.test('key files', (t) => {
-  const dir = t.testdir();
-  const path = join(dir, 'deep', 'key');
-  writeNewKey(path);
-  t.equal(statSync(path).mode & 0o777, 0o600);
-  t.equal(readKeyFile(path).length, 44);
-  t.throws(() => writeNewKey(path), { code: 'FILE', message: /exists and is left alone/ });
-  chmodSync(path, 0o640);
-  t.throws(() => readKeyFile(path), {
-    code: 'PERMISSION',
-    message: `others may read the key file ${path}: chmod 600 ${path}`,
-  });
-  const other = join(dir, 'short');
-  writeFileSync(other, 'fifteen bytes..\n\n', { mode: 0o600 });
-  t.throws(() => readKeyFile(other), { code: 'FILE', message: /has 15 bytes, fewer than 16/ });
-  writeFileSync(other, 'sixteen bytes...\r\n');
-  t.equal(readKeyFile(other).toString(), 'sixteen bytes...', 'line ends are no part of it');
-  t.throws(() => readKeyFile(join(dir, 'none')), { code: 'FILE', message: /there is no key file .*--new-key/ });
-  t.end();
-});
 
 t.test('replies reach the agent that registered their session, and no other', async (t) => {
   const { server, router } = await serve(t);
@@ -499,14 +414,4 @@ t.test('TLS, with and without certificates of agents', { skip: programsMissing('
     events: {} as never,
   });
   await t.rejects(bad, { code: 'FILE', message: /certificate or key cannot be used/ });
-});
-
-t.test('a record names its session', (t) => {
-  const header = new TargetHeader();
-  header.cells.set([0x0a630005, 0, 0, 0, 41234, 0x0a4d0002, 0, 0, 0, 80, 0]);
-  writeReply(header, recordsView, 0);
-  const key = new Int32Array(KEY_WORDS);
-  replyKey(recordsView, 0, key);
-  t.same(key, sessionKey(41234));
-  t.end();
 });

@@ -1,4 +1,4 @@
-/** An interception: rules, ring, router and tunnel, set up in the order in which nothing can leak, and taken down so. */
+/** An interception: rules, ring, router and tunnel, set up and taken down in an order in which nothing can leak. */
 import { createServer, type Server } from 'node:net';
 import { OperatorError } from '../../base/errors.ts';
 import { histogramQuantile } from '../../base/histogram.ts';

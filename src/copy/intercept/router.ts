@@ -6,8 +6,8 @@ import { KEY_WORDS } from '../tunnel/session_key.ts';
 import { SessionMap } from '../tunnel/session_map.ts';
 import { EarlyReplies, type EarlyReply } from './early.ts';
 
-/** All agents together. */
-export const SESSIONS_MAX = 2_000_000;
+/** Of all agents together: a table of 92 MB. */
+export const SESSIONS_MAX = 1_500_000;
 
 export class ReplyRouter {
   readonly early: EarlyReplies = new EarlyReplies();

@@ -9,8 +9,8 @@
  * ```
  * Why the source port: a reply is a reply of the service whoever the client is, so that not one packet can reach a
  * client before its session is known, and nothing has to be matched per session. Other ports (the operator's ssh, the
- * tunnel) are not touched, nor are connections of this host with itself, which the table `local` answers first. Marks of
- * nftables are not used: they need conntrack, and rules of the operator's own may overwrite them.
+ * tunnel) are not touched, nor are connections of this host with itself, which the table `local` answers first. Marks
+ * of nftables are not used: they need conntrack, and rules of the operator's own may overwrite them.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -161,8 +161,8 @@ export class InterceptRoutes {
     const dev = route?.dev ?? 'nowhere';
     throw new OperatorError(
       'ADDRESS',
-      `a rule of this host goes before ours, so replies from port ${port} would leave by ${dev}: see ip ${family} rule, ` +
-        `and give that rule a number above ${PREFERENCE}`,
+      `a rule of this host goes before ours, so replies from port ${port} would leave by ${dev}: ` +
+        `see ip ${family} rule, and give that rule a number above ${PREFERENCE}`,
     );
   }
 

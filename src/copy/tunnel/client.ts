@@ -364,16 +364,13 @@ export class TunnelClient {
   }
 
   #rejected(reason: number, version: number): void {
-    const [code, why] =
-      reason === Reject.WrongVersion
-        ? ([
-            'UNSUPPORTED',
-            `${this.#where} speaks tunnel version ${version}, this program ${TUNNEL_VERSION}: install the same version on both hosts`,
-          ] as const)
-        : reason === Reject.WrongKey
-          ? (['PERMISSION', `${this.#where} has another key: copy the key file from one host to the other`] as const)
-          : (['RESOURCE', `${this.#where} has as many agents as it takes: stop one of them`] as const);
-    this.#lose(why, code);
+    const where = this.#where;
+    if (reason === Reject.WrongVersion) {
+      const versions = `${where} speaks tunnel version ${version}, this program ${TUNNEL_VERSION}`;
+      this.#lose(`${versions}: install the same version on both hosts`, 'UNSUPPORTED');
+    } else if (reason === Reject.WrongKey) {
+      this.#lose(`${where} has another key: copy the key file from one host to the other`, 'PERMISSION');
+    } else this.#lose(`${where} has as many agents as it takes: stop one of them`, 'RESOURCE');
   }
 
   #drop(): void {

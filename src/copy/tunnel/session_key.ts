@@ -1,7 +1,7 @@
 /**
  * HOT: the key of a copied session as both ends of the tunnel know it: client address and port, service address and
- * port. Eight address words and one word of ports; an IPv4 address is written ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2),
- * so that both families have one layout.
+ * port. Eight address words and one word of ports; an IPv4 address is written ::ffff:a.b.c.d (RFC 4291 section
+ * 2.5.5.2), so that both families have one layout.
  */
 import { mixEnd, mixWord } from '../../flow/hash.ts';
 
