@@ -53,7 +53,7 @@ class Way {
     const { device, sender } = this.spec;
     this.sink =
       sender === 'raw_ip'
-        ? openRawIpSink({ name: device, batchFrames: QUEUE_FRAMES })
+        ? openRawIpSink({ name: '', batchFrames: QUEUE_FRAMES })
         : openAfPacketSink({ name: device, batchFrames: QUEUE_FRAMES });
     this.failed = 0;
     this.tooLong = 0;
@@ -91,7 +91,8 @@ export class FrameEmitter implements Emitter {
   }
 
   #addTarget(target: AgentTarget, index: number): void {
-    const same = (way: Way): boolean => way.spec.device === target.device && way.spec.sender === target.sender;
+    const same = (way: Way): boolean =>
+      way.spec.sender === target.sender && (way.spec.device === target.device || target.sender === 'raw_ip');
     let way = this.#ways.find(same);
     if (way === undefined) {
       way = new Way(target);

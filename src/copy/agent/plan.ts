@@ -166,7 +166,7 @@ function targetIndex(targets: AgentTarget[], host: string, port: number, request
     port,
     mtu: Math.min(mtu, 65_535),
     host,
-    device: sender === 'raw_ip' ? '' : device,
+    device,
     sender,
     macs: sender === 'af_packet' ? macsOf(device, host) : new Uint8Array(0),
   });
@@ -195,7 +195,7 @@ function addService(
 
 async function repliesOf(request: AgentRequest, targets: readonly AgentTarget[]): Promise<ReplySource> {
   if (request.intercept === 'local') {
-    const devices = [...new Set(targets.map(({ device, host }) => (device === '' ? routeTo(host) : device)))];
+    const devices = [...new Set(targets.map(({ device }) => device))];
     return { kind: 'local', devices };
   }
   const hosts = [...new Set(targets.map(({ host }) => host))];

@@ -7,7 +7,7 @@ import type { TunnelTls } from '../tunnel/server.ts';
 export interface AgentTarget extends TargetSpec {
   /** As text, for people. */
   readonly host: string;
-  /** Interface that leads there; '' with `raw_ip`: whatever the routing table says. */
+  /** Interface that leads there, and by which replies come. */
   readonly device: string;
   /** `af_packet`: frames onto `device`, to the neighbour's address; `raw_ip`: packets, which the kernel routes. */
   readonly sender: Sender;

@@ -1,0 +1,186 @@
+/** `tscopy`: argv to request to plan to run to exit status. */
+import { Exit } from '../base/errors.ts';
+import {
+  type AgentSnapshot,
+  type AgentSpec,
+  type CopyAgent,
+  type Level,
+  planAgent,
+  startAgent,
+} from '../copy/agent/index.ts';
+import { type CommandLine, parseCommandLine } from './command_line.ts';
+import { commandMain } from './command_main.ts';
+import { copyLine, copyReportLines } from './copy_report.ts';
+import { type CopyOptions, changeableOf, copyRequestFrom } from './copy_spec.ts';
+import { COPY_TABLE } from './copy_table.ts';
+import { oneLine } from './failure.ts';
+import type { Terminal } from './terminal.ts';
+import { readTextFile } from './text_file.ts';
+import { usage } from './values.ts';
+
+const LIVE_MS = 500;
+/** Return, erase to the end of the line. */
+const CLEAR = '\r\x1b[K';
+const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
+
+/** Never rejects. */
+export function copyMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
+  return commandMain(COPY_TABLE, argv, terminal, async (line) => {
+    if (line.operands.length > 0) throw usage(`tscopy takes options only, not "${line.operands[0]}"`);
+    return copy(argv, line.options as CopyOptions, terminal);
+  });
+}
+
+async function copy(argv: readonly string[], options: CopyOptions, terminal: Terminal): Promise<Exit> {
+  const show = new Display(terminal, options);
+  const { spec, warnings } = await planAgent(copyRequestFrom(options));
+  for (const warning of warnings) show.note('warn', warning);
+  const agent = await startAgent(spec, { note: (level, text) => show.note(level, text) });
+  const signals = new Signals(agent, () => reload(argv, agent, show));
+  let stopMetrics: () => Promise<void> = async () => {};
+  try {
+    if (options.metricsPort !== undefined) {
+      const { copyMetricsServer } = await import('./copy_metrics.ts');
+      const server = await copyMetricsServer(options.metricsPort, () => agent.snapshot());
+      stopMetrics = () => server.close();
+      show.note('info', `metrics at ${server.url}`);
+    }
+    show.ready(readyText(spec), spec);
+    show.watch(agent);
+    const report = await agent.ended;
+    show.report(report);
+    return exitOf(report, spec);
+  } finally {
+    signals.detach();
+    show.stop();
+    await stopMetrics();
+    await agent.kill();
+  }
+}
+
+/** Files: everything in them must have reached the kernel. */
+function exitOf(report: AgentSnapshot, spec: AgentSpec): Exit {
+  return spec.packets.kind === 'files' && report.requestsSkipped > 0 ? Exit.Incomplete : Exit.Done;
+}
+
+function readyText(spec: AgentSpec): string {
+  const from = spec.packets.kind === 'live' ? `on ${spec.packets.device}` : `out of ${spec.packets.paths.join(', ')}`;
+  const services = spec.services.map(({ text, targets }) => {
+    const to = targets.map((target) => {
+      const { host, port } = spec.targets[target]!;
+      return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    });
+    return `${text} to ${to.join(' and ')}`;
+  });
+  const { replies } = spec;
+  const by = replies.kind === 'local' ? 'this host' : `tsintercept at ${replies.host}:${replies.port}`;
+  return `tscopy: ready: copying ${services.join(', ')} ${from}; replies are swallowed by ${by}`;
+}
+
+/** SIGHUP: the command line is read again, with the files that it names. */
+async function reload(argv: readonly string[], agent: CopyAgent, show: Display): Promise<void> {
+  try {
+    const line: CommandLine = await parseCommandLine(COPY_TABLE, argv, readTextFile);
+    if (line.kind !== 'run') return;
+    const options = line.options as CopyOptions;
+    copyRequestFrom(options);
+    agent.reconfigure(changeableOf(options));
+    show.note('info', 'settings read again; those of targets, devices and memory hold from the next start on');
+  } catch (error) {
+    show.note('error', `settings kept: ${oneLine((error as Error).message)}`);
+  }
+}
+
+class Signals {
+  #stops = 0;
+  readonly #agent: CopyAgent;
+  readonly #stop = (): void => {
+    this.#stops++;
+    if (this.#stops > 1) void this.#agent.kill().then(() => process.exit(Exit.Interrupted));
+    else this.#agent.stop();
+  };
+  readonly #reload: () => void;
+
+  constructor(agent: CopyAgent, reload: () => Promise<void>) {
+    this.#agent = agent;
+    this.#reload = () => void reload();
+    process.on('SIGINT', this.#stop).on('SIGTERM', this.#stop).on('SIGHUP', this.#reload);
+  }
+
+  detach(): void {
+    process.off('SIGINT', this.#stop).off('SIGTERM', this.#stop).off('SIGHUP', this.#reload);
+  }
+}
+
+class Display {
+  readonly #terminal: Terminal;
+  readonly #json: boolean;
+  readonly #level: number;
+  readonly #statsSeconds: number;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #drawn = false;
+
+  constructor(terminal: Terminal, options: CopyOptions) {
+    this.#terminal = terminal;
+    this.#json = options.json ?? false;
+    this.#level = LEVELS.indexOf(options.logLevel ?? 'info');
+    this.#statsSeconds = options.stats ?? 0;
+  }
+
+  #object(event: string, fields: object): void {
+    this.#terminal.out(JSON.stringify({ event, time: new Date().toISOString(), ...fields }));
+  }
+
+  note(level: Level, text: string): void {
+    if (LEVELS.indexOf(level) < this.#level) return;
+    this.#clear();
+    if (this.#json) this.#object('note', { level, text: oneLine(text) });
+    else this.#terminal.error(`tscopy: ${level}: ${oneLine(text)}`);
+  }
+
+  ready(text: string, spec: AgentSpec): void {
+    const targets = spec.targets.map(({ host, port, device, sender, mtu }) => ({ host, port, device, sender, mtu }));
+    if (this.#json) this.#object('ready', { pid: process.pid, targets, workers: spec.workers });
+    else this.#terminal.out(text);
+  }
+
+  watch(agent: CopyAgent): void {
+    if (this.#statsSeconds > 0) {
+      let before: AgentSnapshot | null = null;
+      this.#every(this.#statsSeconds * 1000, () => {
+        const now = agent.snapshot();
+        if (this.#json) this.#object('statistics', now);
+        else this.#terminal.out(copyLine(now, before, Number.POSITIVE_INFINITY));
+        before = now;
+      });
+    }
+    if (!this.#terminal.errorIsTerminal || this.#json) return;
+    let before: AgentSnapshot | null = null;
+    this.#every(LIVE_MS, () => {
+      const now = agent.snapshot();
+      this.#terminal.draw(`${CLEAR}${copyLine(now, before, this.#terminal.columns())}`);
+      this.#drawn = true;
+      before = now;
+    });
+  }
+
+  #every(ms: number, work: () => void): void {
+    this.#timers.push(setInterval(work, ms));
+  }
+
+  report(report: AgentSnapshot): void {
+    this.stop();
+    if (this.#json) this.#object('report', report);
+    else for (const line of copyReportLines(report)) this.#terminal.out(line);
+  }
+
+  #clear(): void {
+    if (this.#drawn) this.#terminal.draw(CLEAR);
+    this.#drawn = false;
+  }
+
+  stop(): void {
+    for (const timer of this.#timers.splice(0)) clearInterval(timer);
+    this.#clear();
+  }
+}
