@@ -29,7 +29,7 @@ function* explainAuto(classifier: AutoClassifier): Generator<string> {
     const found = [];
     if (networks.ipv4 > 0) found.push(`/${networks.ipv4} for IPv4`);
     if (networks.ipv6 > 0) found.push(`/${networks.ipv6} for IPv6`);
-    if (found.length === 0) yield 'No server is known, so there are no server networks';
+    if (found.length === 0) yield 'No server networks are needed: there is no server, or no host that nothing tells of';
     else yield `Server networks: ${listed(found, 'and')}, the widest of the allowed ones that hold no client`;
   }
   for (let id = 0; id < hosts.count; id++) {

@@ -4,7 +4,7 @@
  */
 import type { FrameBatch } from '../base/batch.ts';
 import { type AutoSpec, type Classifier, Subject } from './direction.ts';
-import { EVIDENCE_KINDS, evidenceOf, SERVER_EVIDENCE_FIRST } from './evidence.ts';
+import { EVIDENCE_KINDS, evidenceOf, isNeighborDiscovery, SERVER_EVIDENCE_FIRST } from './evidence.ts';
 import { hostText } from './host_text.ts';
 import { grown, HostTable } from './hosts.ts';
 import { IpEnds } from './ip_ends.ts';
@@ -43,6 +43,10 @@ export class AutoClassifier implements Classifier {
       if (!ends.find(batch, i)) return Subject.NonIp;
     } else if (!ends.decode(batch, i)) return Subject.NonIp;
     const view = batch.region.view;
+    // As ARP, which no mode takes for a host's traffic: it comes before the first packet of a conversation.
+    if (this.#first && ends.version === 6 && !this.#oneIpv6 && isNeighborDiscovery(view, ends.layers)) {
+      return Subject.NonIp;
+    }
     const known = this.hosts.count;
     const id =
       this.#oneIpv6 && ends.version === 6 ? this.hosts.idOfIpv6(UNSPECIFIED, 0) : ends.source(view, this.hosts);

@@ -31,6 +31,7 @@ export const SERVER_EVIDENCE_FIRST: number = Evidence.SynAck;
 const DNS_PORT = 53;
 const ICMP_PORT_UNREACHABLE = 3;
 const ICMPV6_PORT_UNREACHABLE = 4;
+const ROUTER_SOLICITATION = 133;
 const OPENING = TcpFlag.Syn | TcpFlag.Ack | TcpFlag.Fin | TcpFlag.Rst;
 const SYN_ACK = TcpFlag.Syn | TcpFlag.Ack;
 
@@ -65,4 +66,11 @@ function dnsEvidence(view: DataView, layers: Layers, udp: number): Evidence {
   if (!fromDns) return Evidence.DnsQuery;
   const flags = udp + UDP_HEADER_LEN + 2;
   return flags < layers.ipEnd && view.getUint8(flags) >= 0x80 ? Evidence.DnsResponse : Evidence.DnsQuery;
+}
+
+/** Router and neighbor solicitations and advertisements, and redirects: RFC 4861 section 4. */
+export function isNeighborDiscovery(view: DataView, layers: Layers): boolean {
+  if (layers.l4 < 0 || layers.l4Protocol !== IpProtocol.Icmpv6) return false;
+  const type = icmpv6Type(view, layers.l4);
+  return type >= ROUTER_SOLICITATION && type <= Icmpv6Type.Redirect;
 }

@@ -13,7 +13,7 @@ import type { HostTable } from './hosts.ts';
 export const Side = { Unknown: 0, Client: 1, Server: 2 } as const;
 export type Side = (typeof Side)[keyof typeof Side];
 
-/** Prefix lengths chosen, 0 where there is no server of that version. */
+/** Prefix lengths chosen, 0 where there is no server or no unknown host of that version. */
 export interface ServerNetworks {
   readonly ipv4: number;
   readonly ipv6: number;
@@ -42,7 +42,8 @@ export function drawServerNetworks(
   for (const version of [4, 6] as const) {
     const factor = version === 4 ? 1 : IPV6_MASK_FACTOR;
     const order = sortedHosts(hosts, version);
-    if (!order.some((id) => sides[id] === Side.Server)) continue;
+    // Without a server there is no network, without an unknown host nothing to ask it.
+    if (!order.some((id) => sides[id] === Side.Server) || order.every((id) => sides[id] !== Side.Unknown)) continue;
     const near = nearestPair(hosts, sides, order);
     const prefix = Math.max(maxmask * factor, near === null ? 0 : near.prefix + 1);
     if (near !== null && prefix > minmask * factor) return near;

@@ -81,6 +81,7 @@ t.test('what cannot be split is said before the start', (t) => {
   const near = writeCapture(folder, 'near.pcap', [
     segment(1, [10, 0, 0, 1], [10, 0, 0, 0], SYN),
     segment(2, [10, 0, 0, 0], [10, 0, 0, 1], SYN_ACK),
+    segment(3, [10, 9, 0, 0], [10, 0, 0, 1], ACK),
   ]);
   const unparted = /client 10\.0\.0\.1 and server 10\.0\.0\.0 share 31 bits.*raise --minmask/;
   t.throws(() => split([near], {}, 'router'), unparted);
