@@ -247,7 +247,7 @@ export class CopyEngine {
     const serviceHash = this.#serviceHash();
     for (let copy = 0; copy < copies; copy++) {
       for (let nth = 0; nth < fan; nth++) {
-        table.key.set(this.#key);
+        for (let word = 0; word < 4; word++) table.key[word] = this.#key[word]!;
         table.key[4] = packet.clientPort << 16;
         if (!this.#identities.map(table.key, copy)) {
           core.bump(Count.ShedCollision);

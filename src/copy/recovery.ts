@@ -73,7 +73,7 @@ export function armRetransmission(core: Core, s: number, anew: boolean): void {
     return;
   }
   const now = core.clock[Clock.Now]!;
-  const rto = Math.min(core.options.rtoMaxNs, times[s * TIMES + Time.Rto]! * 2 ** cells[at + Cell.Backoff]!);
+  const rto = Math.min(core.options.rtoMaxNs, times[s * TIMES + Time.Rto]! * (1 << cells[at + Cell.Backoff]!));
   const probe = Math.max(PROBE_MIN_NS, 2 * times[s * TIMES + Time.Srtt]!);
   // One segment alone may wait for the target's delayed acknowledgement: there the time-out is as soon as a probe.
   const mayProbe =
@@ -288,7 +288,7 @@ export function onPersist(core: Core, s: number): void {
   const at = s * CELLS;
   if (sendControl(core, s, TcpFlag.Ack, (cells[at + Cell.SndUna]! - 1) | 0)) core.bump(Count.WindowProbes);
   if (cells[at + Cell.Backoff]! < BACKOFF_MAX) cells[at + Cell.Backoff]! += 1;
-  const wait = Math.min(core.options.rtoMaxNs, times[s * TIMES + Time.Rto]! * 2 ** cells[at + Cell.Backoff]!);
+  const wait = Math.min(core.options.rtoMaxNs, times[s * TIMES + Time.Rto]! * (1 << cells[at + Cell.Backoff]!));
   setDeadline(core, s, Time.Retransmit, core.clock[Clock.Now]! + wait);
 }
 
