@@ -138,6 +138,30 @@ const FRAGROUTE: OptionGroup = {
   ],
 };
 
+const PRIVACY: OptionGroup = {
+  heading: 'Privacy',
+  rows: [
+    {
+      name: 'anonymize',
+      value: 'KEYFILE',
+      ours: true,
+      parse: text,
+      help: `Replace addresses in everything that is written, after all other edits: IPv4 and IPv6 keeping common prefixes
+        (Crypto-PAn), MAC addresses, in quoted packets and tunnels, too. The file has a key of 32 bytes
+        (head -c 32 /dev/urandom): the same key, the same addresses`,
+    },
+    {
+      name: 'anonymize-payload',
+      value: 'POLICY',
+      ours: true,
+      parse: choice({ keep: 'keep', zero: 'zero', cut: 'cut' }),
+      help: 'What becomes of what stands behind the transport header: keep, zero (same length) or cut. Checksums are kept true',
+      default: 'zero',
+    },
+    { name: 'anonymize-keep-oui', ours: true, help: "Keep the maker's part of MAC addresses" },
+  ],
+};
+
 const FAULTS: OptionGroup = {
   heading: 'What cannot be done, and reports',
   rows: [
@@ -182,4 +206,4 @@ const FAULTS: OptionGroup = {
   ],
 };
 
-export const REWRITE_FILE_OPTIONS: readonly OptionGroup[] = [FILES, TIME, FRAGROUTE, FAULTS];
+export const REWRITE_FILE_OPTIONS: readonly OptionGroup[] = [FILES, TIME, PRIVACY, FRAGROUTE, FAULTS];

@@ -1,4 +1,5 @@
-/** Option values of `tsrewrite` to a frozen `RewriteFileSpec`. Pure: reads no file. */
+/** Option values of `tsrewrite` to a `RewriteFileSpec`. Reads no file but the key of `--anonymize`. */
+import { type AnonymizeSpec, type PayloadPolicy, readAnonymizeKey } from '../rewrite/anonymize_spec.ts';
 import { EMPTY_REWRITE, type RewriteSpec } from '../rewrite/spec.ts';
 import { rewriteSpecFrom } from './rewrite_options.ts';
 import type { Stamp } from './rewrite_time.ts';
@@ -25,6 +26,8 @@ export interface RewriteFileSpec {
   /** What becomes of IP packets above `rewrite.mtuBytes`; null: nothing. */
   readonly oversize: OversizeChoice | null;
   readonly fragroute: FragrouteChoice | null;
+  /** Applied to whatever is written. */
+  readonly anonymize: AnonymizeSpec | null;
   readonly skipSoftErrors: boolean;
   readonly strict: boolean;
   readonly workers: number;
@@ -51,6 +54,9 @@ interface Values {
   readonly fragroute?: string;
   readonly fragdir?: 'c2s' | 's2c' | 'both';
   readonly fragrouteSeed?: number;
+  readonly anonymize?: string;
+  readonly anonymizePayload?: PayloadPolicy;
+  readonly anonymizeKeepOui?: true;
   readonly skipSoftErrors?: true;
   readonly strict?: true;
   readonly compat?: RewriteSpec['compat'];
@@ -89,11 +95,22 @@ export function rewriteFileSpecFrom(
       values.fragroute === undefined
         ? null
         : { path: values.fragroute, direction: values.fragdir ?? 'both', seed: values.fragrouteSeed ?? 1 },
+    anonymize: anonymizeFrom(values),
     skipSoftErrors: values.skipSoftErrors ?? false,
     strict: values.strict ?? false,
     workers: values.workers ?? 1,
   };
   return spec;
+}
+
+/** Reads the key. */
+function anonymizeFrom(values: Values): AnonymizeSpec | null {
+  if (values.anonymize === undefined) return null;
+  return {
+    key: readAnonymizeKey(values.anonymize),
+    payload: values.anonymizePayload ?? 'zero',
+    keepOui: values.anonymizeKeepOui ?? false,
+  };
 }
 
 /** Sentences about options that do nothing as they are given. */

@@ -32,7 +32,7 @@ const WORTH_A_WORKER_BYTES = 4 << 20;
 function isPossible(spec: RewriteFileSpec): boolean {
   if (spec.input === '-' || spec.output === '-' || spec.outputSecondary !== null || spec.auto !== null) return false;
   if (spec.shift !== null || spec.startAt !== null || spec.oversize !== null || spec.format === 'pcapng') return false;
-  if (spec.rewrite.fixLength === 'pad') return false;
+  if (spec.anonymize !== null || spec.rewrite.fixLength === 'pad') return false;
   return compileRewriter(spec.rewrite).growBytesMax === 0;
 }
 
@@ -47,6 +47,8 @@ export async function rewriteInPlace(spec: RewriteFileSpec, begun: (rewriting: R
   try {
     const header = readHeader(inputFd, spec);
     if (header === null || !isFileOrNew(spec.output)) return false;
+    // An inner Ethernet frame would have another link type than its file.
+    if (spec.rewrite.decap && header.linktype !== 1) return false;
     const router = await routerOf(spec);
     outputFd = openOutput(spec.output);
     const shared = new SharedArrayBuffer(SHARED_BYTES);

@@ -58,11 +58,17 @@ async function rewrite(line: RunLine, terminal: Terminal): Promise<Exit> {
   };
   for (const warning of idle) warn(warning);
   const verbose = options.verbose === true ? (options.decode ?? '') : null;
-  const outcome = await runRewriting(spec, verbose);
+  const outcome = await runRewriting(spec, verbose, spokenTo(spec, options, terminal));
   for (const warning of outcome.warnings) warn(warning);
   print(spec, { ...outcome, warnings: [...idle, ...outcome.warnings] }, options, terminal);
   if (outcome.fault !== null) terminal.error(`${REWRITE_TABLE.name}: ${oneLine(outcome.fault)}`);
   return rewriteExit(spec, outcome);
+}
+
+/** Standard output, unless the capture or the JSON object stands there. */
+function spokenTo(spec: RewriteFileSpec, options: FrontOptions, terminal: Terminal): (line: string) => void {
+  const isTaken = options.json === true || [spec.output, spec.outputSecondary].includes('-');
+  return isTaken ? terminal.error : terminal.out;
 }
 
 function print(spec: RewriteFileSpec, outcome: RewriteOutcome, options: FrontOptions, terminal: Terminal): void {

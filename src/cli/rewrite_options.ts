@@ -16,11 +16,11 @@ import {
   type MacSubstitution,
   type PortRange,
   type RewriteSpec,
-  TAG_RULES_MAX,
   type TagRule,
   type TtlRule,
   type TunnelLayer,
 } from '../rewrite/spec.ts';
+import { parseTagRules, TAG_RULES_MAX } from '../rewrite/tag_rules.ts';
 import { parseTtl } from '../rewrite/ttl.ts';
 import { addOptions, type OptionGroup } from './option_table.ts';
 import { listed, usage, type ValueParser } from './values.ts';

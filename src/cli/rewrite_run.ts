@@ -15,12 +15,16 @@ export interface Rewriting {
  * `verbose`: arguments for the tcpdump that prints the packets written, or null. Rejects with an `OperatorError` when
  * nothing could be begun; a fault on the way is in the outcome.
  */
-export async function runRewriting(spec: RewriteFileSpec, verbose: string | null): Promise<RewriteOutcome> {
+export async function runRewriting(
+  spec: RewriteFileSpec,
+  verbose: string | null,
+  say: (line: string) => void,
+): Promise<RewriteOutcome> {
   const started = performance.now();
   let rewriting: Rewriting = { tally: newTally(), warnings: [] };
   let fault: OperatorError | null = null;
   try {
-    await begin(spec, verbose, (begun) => {
+    await begin(spec, verbose, say, (begun) => {
       rewriting = begun;
     });
   } catch (error) {
@@ -38,7 +42,12 @@ export async function runRewriting(spec: RewriteFileSpec, verbose: string | null
 
 type Begun = (rewriting: Rewriting) => void;
 
-async function begin(spec: RewriteFileSpec, verbose: string | null, begun: Begun): Promise<void> {
+async function begin(
+  spec: RewriteFileSpec,
+  verbose: string | null,
+  say: (line: string) => void,
+  begun: Begun,
+): Promise<void> {
   const fragroute = await fragrouteOf(spec);
   if (fragroute === null && verbose === null) {
     const { rewriteInPlace } = await import('./rewrite_in_place_run.ts');
@@ -46,7 +55,7 @@ async function begin(spec: RewriteFileSpec, verbose: string | null, begun: Begun
   }
   const [{ StreamRewriting }, router] = await Promise.all([import('./rewrite_stream.ts'), routerOf(spec)]);
   if (verbose === null) {
-    const stream = new StreamRewriting(spec, { router, fragroute, copyTo: [] });
+    const stream = new StreamRewriting(spec, { router, fragroute, say, copyTo: [] });
     begun(stream);
     stream.run();
     return;
@@ -56,7 +65,12 @@ async function begin(spec: RewriteFileSpec, verbose: string | null, begun: Begun
     spec.outputSecondary === null ? [startDecoder(verbose)] : [startDecoder(verbose), startDecoder(verbose)];
   let done = false;
   try {
-    const stream = new StreamRewriting(spec, { router, fragroute, copyTo: decoders.map((decoder) => decoder.path) });
+    const stream = new StreamRewriting(spec, {
+      router,
+      fragroute,
+      say,
+      copyTo: decoders.map((decoder) => decoder.path),
+    });
     begun(stream);
     stream.run();
     done = true;

@@ -7,6 +7,7 @@ import { OperatorError } from '../base/errors.ts';
 import { plainRegion } from '../base/region.ts';
 import { NS_PER_SECOND } from '../base/units.ts';
 import { type CaptureReader, openCapture } from '../pcap/index.ts';
+import { type Anonymizer, openAnonymizer } from '../rewrite/anonymize.ts';
 import { Cause, type CompiledRewriter, compileRewriter, Edit } from '../rewrite/index.ts';
 import { linktypeName } from '../wire/linktype.ts';
 import type { RewriteFileSpec } from './rewrite_file_spec.ts';
@@ -20,6 +21,8 @@ import { type Stamp, stampDifference } from './rewrite_time.ts';
 export interface StreamParts {
   readonly router: Router;
   readonly fragroute: FragrouteStage | null;
+  /** Takes lines for the operator (`echo` and `print` of fragroute). */
+  readonly say: (line: string) => void;
   /** Files that get a copy of every packet of the first and the second output (`--verbose`); [] = none. */
   readonly copyTo: readonly string[];
 }
@@ -44,6 +47,10 @@ export class StreamRewriting {
   readonly #outputs: RewriteOutput[] = [];
   readonly #copies: RewriteOutput[] = [];
   #shift: Stamp | null;
+  readonly #anonymizer: Anonymizer | null;
+  readonly #say: (line: string) => void;
+  /** Packets that no other rule changed. */
+  #onlyAnonymized = 0;
   #dontSend = 0;
   #digits: 6 | 9 = 6;
   #saidCoarse = false;
@@ -56,6 +63,8 @@ export class StreamRewriting {
     this.#copyTo = parts.copyTo;
     this.#rewriter = compileRewriter(spec.rewrite);
     this.#oversize = spec.oversize === null ? null : new OversizeStage(spec.oversize, spec.rewrite.mtuBytes);
+    this.#anonymizer = spec.anonymize === null ? null : openAnonymizer(spec.anonymize);
+    this.#say = parts.say;
     this.#shift = spec.shift;
     this.#reader = openCapture(spec.input);
   }
@@ -74,6 +83,8 @@ export class StreamRewriting {
   /** Counts up and closes everything; a failing close does not keep the others from being closed. */
   #settle(): void {
     addCounters(this.tally, this.#rewriter.counters, this.#dontSend);
+    this.tally.edited += this.#onlyAnonymized;
+    bump(this.tally.unchanged, 'no-rule', -this.#onlyAnonymized);
     this.#reader.close();
     let fault: unknown = null;
     for (const output of [...this.#outputs, ...this.#copies]) {
@@ -145,14 +156,20 @@ export class StreamRewriting {
       if (status === Edit.SoftError) {
         if (!this.#keeps(before, batch.numberFirst + i, skipSoftErrors)) continue;
         // The reference writes 802.3 frames unconverted into a file of any link type.
-        batch.linktype[i] = rewriter.linktypeAfter(before);
+        if (rewriter.lastCause === Cause.LengthFrame) batch.linktype[i] = rewriter.linktypeAfter(before);
       }
       if (batch.caplen[i] === 0) {
         bump(this.tally.dropped, 'empty');
         continue;
       }
+      if (this.#anonymizer !== null) this.#anonymize(this.#anonymizer, i, status);
       this.#pass(i, side);
     }
+  }
+
+  /** Whatever is written is anonymized, packets that could not be edited, too. */
+  #anonymize(anonymizer: Anonymizer, i: number, status: number): void {
+    if (anonymizer.edit(this.#batch, i) === Edit.Edited && status === Edit.Unchanged) this.#onlyAnonymized++;
   }
 
   /** Whether a packet that could not be edited is written as it is. */
@@ -182,9 +199,11 @@ export class StreamRewriting {
     const second = side === Side.Server && this.#outputs.length > 1 ? 1 : 0;
     const fragroute = this.#fragroute;
     if (fragroute !== null && side !== Side.DontSend && fragroute.takes(side)) {
-      const made = fragroute.pass(batch, i);
+      const made = fragroute.pass(batch, i, this.tally);
+      fragroute.drain(this.#say);
       if (made !== null) {
-        this.tally.added += made.count - 1;
+        if (made.count === 0) bump(this.tally.dropped, 'fragroute');
+        else this.tally.added += made.count - 1;
         for (let k = 0; k < made.count; k++) this.#split(made, k, i, second);
         return;
       }

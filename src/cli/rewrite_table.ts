@@ -12,6 +12,8 @@ const RULES: readonly Rule[] = [
   { option: 'fragdir', needs: ['fragroute'] },
   { option: 'fragdir', needs: ['cachefile', 'auto'], why: 'something must say which side sent a packet' },
   { option: 'fragroute-seed', needs: ['fragroute'] },
+  { option: 'anonymize-payload', needs: ['anonymize'] },
+  { option: 'anonymize-keep-oui', needs: ['anonymize'] },
   { option: 'decode', needs: ['verbose'] },
   { option: 'verbose', excludes: ['json'], why: 'the packets stand on standard output' },
   { option: 'oversize', excludes: ['mtu-trunc'], why: 'both say what becomes of packets above --mtu' },

@@ -49,11 +49,11 @@ function parsePush(option: string, text: string, rest: string): TagRule {
     .split(',')
     .map((part) => parseAssignment(option, text, part));
   const depths = new Set(parts.map((part) => part.depth ?? 0));
-  const valueOf = (field: TagField): number | null => parts.find((part) => part.field === field)?.value ?? null;
-  const vid = valueOf('vid');
+  const given = (field: TagField): number | null => parts.find((part) => part.field === field)?.value ?? null;
+  const vid = given('vid');
   if (vid === null || depths.size > 1) throw badValue(option, text, `${EXPECTED}; push needs one vid and one depth`);
   const depth = [...depths][0]!;
-  return { kind: 'push', depth, vid, priority: valueOf('pri'), dei: valueOf('dei'), tpid: valueOf('tpid') ?? 0x8100 };
+  return { kind: 'push', depth, vid, priority: given('pri'), dei: given('dei'), tpid: given('tpid') ?? 0x8100 };
 }
 
 function parsePop(option: string, text: string, rest: string): TagRule {
