@@ -1,7 +1,8 @@
 /**
- * Micro-benchmark of the session engine: `node dist/bench/copy_engine.js`. Keep-alive requests of 256 sessions, in turn:
- * the client's request (rewritten where it lies, its payload kept), the target's acknowledgement and reply (two headers).
- * Budget: 1 µs a client packet. The pool is plain memory: mapped, as the agent has it, long payloads are copied faster.
+ * Micro-benchmark of the session engine: `node dist/bench/copy_engine.js`. Keep-alive requests of 256 sessions, in
+ * turn: the client's request (rewritten where it lies, its payload kept), the target's acknowledgement and reply (two
+ * headers). Budget: 1 µs a client packet. The pool is plain memory: mapped, as the agent has it, long payloads are
+ * copied faster.
  */
 import { plainRegion } from '../src/base/region.ts';
 import { SumState as Sum, type SumState } from '../src/copy/client_packet.ts';

@@ -26,7 +26,9 @@ export class Core {
   readonly times: Float64Array;
   /** Segments that one session may have. */
   readonly sessionSegments: number;
-  /** In cells, because fields that hold doubles are boxed: now, start, last shed, last capture loss, arrival at hand. */
+  /**
+   * In cells, because fields that hold doubles are boxed: now, start, last shed, last capture loss, arrival at hand.
+   */
   readonly clock: Float64Array = new Float64Array(5);
   readonly packet: ClientPacket = new ClientPacket();
   /** The segment whose bytes are the packet at hand, whole, which may be sent from where it lies; -1: none. */

@@ -8,8 +8,8 @@
  * tsintercept ──► onTargetHeader(header) ─────────────────────────────────────┼─► Emitter ──► device ──► target
  * nextTimerNs() ──► tick(nowNs) ──────────────────────────────────────────────┘
  * ```
- * The caller's loop, per batch: `tick(now)`; each header; each frame; hand the emitter's packets to the device; what the
- * kernel refused to `onSendError`; then give the ring's block back. Sleep at most until `nextTimerNs()`.
+ * The caller's loop, per batch: `tick(now)`; each header; each frame; hand the emitter's packets to the device; what
+ * the kernel refused to `onSendError`; then give the ring's block back. Sleep at most until `nextTimerNs()`.
  * - Time: nanoseconds of one monotonic clock, given with `tick`; all calls until the next `tick` happen at that time.
  * - One engine per worker, nothing shared. All packets of a client, and the headers that answer its sessions, belong to
  *   the same engine: `forEachSession` lists what `tsintercept` has to hand to it.
@@ -167,13 +167,17 @@ export class CopyEngine {
     this.core.sheds = isShedding;
   }
 
-  /** Other settings from now on; tables and memory keep their sizes. Throws `OperatorError` USAGE as `engineOptions`. */
+  /**
+   * Other settings from now on; tables and memory keep their sizes. Throws `OperatorError` USAGE as `engineOptions`.
+   */
   reconfigure(given: Partial<EngineOptions>): void {
     const { maxSessions, memoryBytes } = this.core.options;
     this.core.options = engineOptions({ ...this.core.options, ...given, maxSessions, memoryBytes });
   }
 
-  /** Closes every session in order (SIGTERM): go on with `tick` and headers until `sessionsOpen` is 0, or long enough. */
+  /**
+   * Closes every session in order (SIGTERM): go on with `tick` and headers until `sessionsOpen` is 0, or long enough.
+   */
   closeAll(): void {
     const core = this.core;
     core.closes = true;

@@ -17,5 +17,5 @@ export type { Emitter } from './emitter.ts';
 export { CopyEngine, type EngineParts } from './engine.ts';
 export { ENGINE_DEFAULTS, type EngineOptions, engineOptions, type FullPolicy } from './options.ts';
 export { Header, readTargetPacket, TargetHeader } from './target_header.ts';
-export { type AddressWords, type ServiceSpec, Targets, type TargetSpec } from './targets.ts';
+export { type AddressWords, type ServiceSpec, type TargetSpec, Targets } from './targets.ts';
 export * from './tunnel/index.ts';

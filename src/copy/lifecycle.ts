@@ -63,7 +63,9 @@ export function connect(core: Core, s: number): void {
   setDeadline(core, s, Time.Retransmit, core.clock[Clock.Now]! + core.options.rtoInitialNs);
 }
 
-/** What is stored goes to a new connection, if a request begins with it; else the session waits for the next request. */
+/**
+ * What is stored goes to a new connection, if a request begins with it; else the session waits for the next request.
+ */
 export function goIdle(core: Core, s: number): void {
   const { cells, pool } = core;
   const at = s * CELLS;

@@ -6,8 +6,8 @@
  * - it has sent some and has been silent for `replyQuietNs`, or
  * - the deadline after the request's arrival has passed: then it is sent anyway, and counted.
  *
- * The deadline counts from each request's own arrival, so that it bounds the lag of a session, not only of a request. It
- * halves with every late request in a row, down to a 32nd: where a target never answers what production answers
+ * The deadline counts from each request's own arrival, so that it bounds the lag of a session, not only of a request.
+ * It halves with every late request in a row, down to a 32nd: where a target never answers what production answers
  * (streams both ways), waiting is given up quickly. Pipelined requests, which acknowledge nothing new, do not wait.
  * A server that speaks first has its first bytes acknowledged by the client's first data: the same rule.
  */

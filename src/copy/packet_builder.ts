@@ -2,8 +2,8 @@
  * HOT: packets towards a target: built from stored bytes, or a client's packet rewritten where it lies. The destination
  * always comes from the target table, the source from the session's key. Budget 100 ns, and 0.1 ns a byte for sums.
  *
- * Every packet carries our acknowledgement of all that the target has sent, and a window that is always open: nobody reads
- * the replies, so nothing can fill up.
+ * Every packet carries our acknowledgement of all that the target has sent, and a window that is always open: nobody
+ * reads the replies, so nothing can fill up.
  */
 import { copyFrame } from '../device/frame_copy.ts';
 import { checksumAdd, checksumFinish, checksumFold } from '../wire/checksum.ts';

@@ -1,6 +1,6 @@
 /**
- * HOT: sends a session's stored segments in order, as far as pacing, the target's window and the congestion window allow.
- * What was lost is `recovery.ts`'s.
+ * HOT: sends a session's stored segments in order, as far as pacing, the target's window and the congestion window
+ * allow. What was lost is `recovery.ts`'s.
  */
 import { seqAdd, seqDelta } from '../wire/seq.ts';
 import { TcpFlag } from '../wire/tcp.ts';

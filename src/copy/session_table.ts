@@ -1,5 +1,6 @@
 /**
- * HOT: the sessions: fixed-size records in two typed arrays and a hash index with open addressing. Budget 40 ns a lookup.
+ * HOT: the sessions: fixed-size records in two typed arrays and a hash index with open addressing. Budget 40 ns a
+ * lookup.
  *
  * The key is what the target sees: client address (IPv4 or IPv6), client port, target. The index leads to the oldest
  * incarnation of a key; newer ones, of a client that used its port again, hang behind it (`Cell.Newer`). The index has

@@ -1,5 +1,6 @@
 /**
- * HOT: states of a session towards the target, and the moves between them. One cell per session, changed by `moveSession` only.
+ * HOT: states of a session towards the target, and the moves between them. One cell per session, changed by
+ * `moveSession` only.
  *
  * ```
  * Free ──► Held ──► SynSent ──► Open ──► FinSent ──► LastAck ──► Linger ──► Free
@@ -14,7 +15,8 @@
  * - Open -> SynSent: a renewed connection starts from Idle, where the old one's sender is known to be at rest.
  * - FinSent, LastAck -> Open: a FIN cannot be taken back; nothing may follow it on this connection.
  * - LastAck -> FinSent: the target's FIN was seen, so only our own is still unacknowledged.
- * - Linger -> SynSent, Idle: the client has closed. What comes with its ports is another incarnation, which is Held until
+ * - Linger -> SynSent, Idle: the client has closed. What comes with its ports is another incarnation, which is Held
+ * until
  *   this one is Free.
  * - Idle -> Open: a connection is never assumed; only a SYN-ACK opens it.
  * - anything but Free -> Held: a session that has sent anything cannot wait behind itself.

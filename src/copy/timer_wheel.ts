@@ -1,9 +1,10 @@
 /**
  * HOT: a hierarchical timer wheel: one timer per number 0..capacity-1, O(1) to set, move and cancel. Budget 20 ns.
  *
- * Four levels of 64 slots; a tick is 2^19 ns (0.52 ms). A timer never fires early and at most one tick plus the caller's
- * own delay late. Further away than 2.4 hours it fires at that bound: the owner looks at its real deadline and sets it
- * again. After a clock jump forward everything due is handed out at once; a jump backward makes no timer fire.
+ * Four levels of 64 slots; a tick is 2^19 ns (0.52 ms). A timer never fires early and at most one tick plus the
+ * caller's own delay late. Further away than 2.4 hours it fires at that bound: the owner looks at its real deadline
+ * and sets it again. After a clock jump forward everything due is handed out at once; a jump backward makes no timer
+ * fire.
  *
  * (G. Varghese, T. Lauck: Hashed and hierarchical timing wheels, 1987.)
  */

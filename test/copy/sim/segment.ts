@@ -1,4 +1,7 @@
-/** TCP segments as plain objects, and as bytes. Written apart from `src`, so that the engine's bytes have a second reader. */
+/**
+ * TCP segments as plain objects, and as bytes. Written apart from `src`, so that the engine's bytes have a second
+ * reader.
+ */
 import assert from 'node:assert/strict';
 
 export const FIN = 1;
