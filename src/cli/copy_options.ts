@@ -216,7 +216,7 @@ const LIMITS: OptionGroup = {
       value: 'SIZE',
       parse: bytes(2_097_152),
       help: "The kernel's ring for clients' packets, all threads together",
-      default: '64M',
+      default: '32M',
     },
   ],
 };

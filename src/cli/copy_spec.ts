@@ -50,7 +50,7 @@ export interface CopyOptions {
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error';
 }
 
-const BUFFER_BYTES = 67_108_864;
+const BUFFER_BYTES = 33_554_432;
 /** Sessions that are open at the end get this long. */
 const CLOSE_MS = 3_000;
 

@@ -63,6 +63,11 @@ export interface CaptureSourceSpec {
   readonly direction: Direction;
   /** Bytes of the kernel's buffer. */
   readonly bufferBytes: number;
+  /**
+   * af_packet: bytes of a block, a power of two; what does not fit one is lost. A block is full after `retireMs`,
+   * whatever is in it, so that short waits want small blocks. Default 512 KiB.
+   */
+  readonly blockBytes?: number;
   /** Milliseconds that a frame may wait in a buffer that is not full. */
   readonly retireMs: number;
   readonly stamps: StampSource;

@@ -94,12 +94,13 @@ export function openPacketRingSource(spec: CaptureSourceSpec): CaptureSource {
   const link = ringLink(spec.name);
   const cooked = link.linktype === LINKTYPE_SLL2;
   const programs = programsFor(spec, link);
-  const blocks = Math.max(BLOCKS_MIN, Math.round(spec.bufferBytes / BLOCK_BYTES));
+  const blockBytes = spec.blockBytes ?? BLOCK_BYTES;
+  const blocks = Math.max(BLOCKS_MIN, Math.round(spec.bufferBytes / blockBytes));
   const ring = openReceiveRing({
     name: spec.name,
     ifindex: link.ifindex,
     cooked,
-    blockBytes: BLOCK_BYTES,
+    blockBytes,
     blocks,
     retireMs: spec.retireMs,
     reserveBytes: cooked ? RESERVE_BYTES : 0,
@@ -114,7 +115,7 @@ export function openPacketRingSource(spec: CaptureSourceSpec): CaptureSource {
     return new PacketRingSource(
       {
         ring,
-        blockBytes: BLOCK_BYTES,
+        blockBytes,
         blocks,
         cooked,
         interface: { name: spec.name, linktype: link.linktype, snaplen: spec.snaplen },

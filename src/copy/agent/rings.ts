@@ -11,6 +11,8 @@ import type { AgentSpec, PacketSource } from './spec.ts';
 const SNAPLEN = 262_144;
 /** How long a frame may wait in a block that is not full; kernels before 6.18 round it up to their tick. */
 const RETIRE_MS = 1;
+/** Holds a packet of 64 KiB. A ring of 32 MiB lasts for 256 blocks, a quarter of a second at least. */
+const BLOCK_BYTES = 131_072;
 const REOPEN_MS = 500;
 
 type Live = Extract<PacketSource, { kind: 'live' }>;
@@ -52,6 +54,7 @@ export class AgentRings {
       promiscuous: false,
       direction: 'in',
       bufferBytes: Math.floor(bufferBytes / this.#spec.workers),
+      blockBytes: BLOCK_BYTES,
       retireMs: RETIRE_MS,
       stamps: 'host',
       fanoutGroup: null,
