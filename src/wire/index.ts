@@ -4,7 +4,6 @@ export * from './bpf.ts';
 export * from './checksum.ts';
 export * from './crc32c.ts';
 export * from './decode.ts';
-export * from './embedded.ts';
 export * from './ethernet.ts';
 export * from './gre.ts';
 export * from './icmp.ts';
