@@ -16,8 +16,8 @@ const RULES: readonly Rule[] = [
 
 const NOTES: readonly string[] = [
   `Mode host needs CAP_NET_ADMIN and CAP_NET_RAW, mode assistant CAP_NET_RAW. Strict reverse-path filtering
-   (rp_filter=1) would drop the copies, forwarding on an assistant would send replies to real clients: either is refused, with the
-   line that mends it.`,
+   (rp_filter=1) would drop the copies, forwarding on an assistant would send replies to real clients: either is
+   refused, with the line that mends it.`,
   `While it runs in mode host, the services answer nobody but the networks of --except and this host itself. Connections
    that the services have open with others stand still, and are ended when it stops.`,
   `Signals: SIGINT and SIGTERM tell the agents, end the copied connections, take the rules down and report.`,

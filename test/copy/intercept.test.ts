@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { labUnavailable } from '../../lab/availability.ts';
 import { type Lab, makeLab } from '../../lab/lab.ts';
-import type { LabProcess } from '../../lab/process.ts';
+import { type LabProcess, until } from '../../lab/process.ts';
 import { startNginx } from '../../lab/servers.ts';
 import type { AgentResult, AgentTask } from './intercept_agent.ts';
 
@@ -179,6 +179,17 @@ t.test('a killed run', { skip }, async (t) => {
   const { lab, keyFile } = await testServer(t);
   const command = ['--service', '10.77.1.2:80,[fd77:1::2]:80', '--key-file', keyFile, '--listen', '0'];
   const first = await intercept(lab, 'server', command);
+  lab.host('server').run(['ip', 'link', 'del', 'tsintercept0']);
+  t.match(leftovers(lab), /blackhole/);
+  await first.waitFor(/"event":"ringFault"/);
+  await until('the device is made anew', () => /default dev tsintercept0/.test(leftovers(lab)));
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  const agent = await copy(lab, keyFile, {
+    port: JSON.parse(first.stdout.split('\n')[0]!).listen.port,
+    sessions: [{ client: '10.77.1.5', clientPort: 44_000, service: '10.77.1.2' }],
+  });
+  t.ok(agent.results[0]!.replyBytes >= FILE_BYTES, 'the device was taken away and is there again');
+  agent.process.child.stdin?.end();
   first.child.kill('SIGKILL');
   await first.ended;
   t.match(leftovers(lab), /blackhole/, 'the rules stand');
@@ -278,6 +289,20 @@ t.test('mode assistant', { skip }, async (t) => {
   });
   t.ok(agent.results[0]!.replyBytes >= 5_000, `${agent.results[0]!.replyBytes} bytes`);
   agent.process.child.stdin?.end();
+  assistant.run(['ip', 'link', 'set', 'eth0', 'down']);
+  await running.waitFor(/"event":"ringFault"/);
+  assistant.run(['ip', 'link', 'set', 'eth0', 'up']);
+  const entry = ['lladdr', '02:00:00:00:77:03', 'dev', 'eth1', 'nud', 'permanent'];
+  lab.host('server').run(['ip', 'neigh', 'replace', '10.77.3.2', ...entry]);
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  const again = await copy(lab, keyFile, {
+    intercept: '10.77.4.2',
+    request: 'GET /small HTTP/1.1\r\nHost: a\r\n\r\n',
+    replyBytes: 5_000,
+    sessions: [{ client: '203.0.113.9', clientPort: 43_001, service: '10.77.2.2' }],
+  });
+  t.ok(again.results[0]!.replyBytes >= 5_000, 'the interface was down and is up again');
+  again.process.child.stdin?.end();
   running.child.kill('SIGINT');
   t.equal((await running.ended).status, 130);
   t.ok(readFileSync(keyFile).length > 0);

@@ -132,6 +132,7 @@ class InterceptHandle implements Intercept {
   #lostBefore = 0;
   #aborted: number | null = null;
   #delayMsMax = 0;
+  #fault = '';
   #stopping: Promise<InterceptSnapshot> | null = null;
 
   constructor(spec: InterceptSpec, options: InterceptOptions, lock: Server | null) {
@@ -147,10 +148,7 @@ class InterceptHandle implements Intercept {
       direction: isHost ? 'out' : 'in',
       services: serviceWords(spec.services),
       onSlot: (handoff, slot) => this.#takeSlot(handoff, slot),
-      onFault: (why) => {
-        this.#note({ kind: 'ringFault', why });
-        if (this.#server !== null) this.#ring.restartSoon();
-      },
+      onFault: (why) => this.#mend(why),
     });
   }
 
@@ -188,11 +186,26 @@ class InterceptHandle implements Intercept {
     this.#timer = setInterval(() => this.#router.early.expire(performance.now()), EXPIRE_MS);
   }
 
+  /** The ring broke: its interface is down or gone. Tried again until it works; the same fault is told once. */
+  #mend(why: string): void {
+    if (this.#server === null) return;
+    let fault = why;
+    try {
+      this.#routes?.restore();
+    } catch (error) {
+      fault = (error as Error).message;
+    }
+    if (fault !== this.#fault) this.#note({ kind: 'ringFault', why: fault });
+    this.#fault = fault;
+    this.#ring.restartSoon();
+  }
+
   #note(note: InterceptNote): void {
     this.#options.note?.(note);
   }
 
   #takeSlot(handoff: Handoff, slot: number): void {
+    this.#fault = '';
     const at = handoff.slotAt(slot);
     const end = at + handoff.bytesOf(slot);
     const ageMs = Math.max(0, realtimeMs() - handoff.oldestMsOf(slot));

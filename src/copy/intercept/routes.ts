@@ -104,6 +104,7 @@ export class InterceptRoutes {
   readonly #services: readonly ServiceSpec[];
   readonly #except: readonly string[];
   #deadEnd: DeadEnd | null = null;
+  #mtu = MTU_DEFAULT;
 
   constructor(services: readonly ServiceSpec[], except: readonly string[]) {
     this.#services = services;
@@ -112,23 +113,37 @@ export class InterceptRoutes {
 
   /** The device and the table; nothing is diverted yet. Throws PERMISSION, UNSUPPORTED, INTERFACE or SYSTEM. */
   open(): void {
-    const mtu = this.#mtu();
-    this.#deadEnd = openDeadEnd(DEVICE);
-    const ipv6 = `/proc/sys/net/ipv6/conf/${DEVICE}`;
-    if (hasIpv6()) {
-      // No address of its own: neighbour discovery would be seen as replies.
-      write(`${ipv6}/addr_gen_mode`, '1');
-      write(`${ipv6}/disable_ipv6`, '0');
-    }
-    change('-4', 'link', 'set', DEVICE, 'mtu', String(mtu));
+    this.#mtu = usualMtu();
+    this.#openDevice();
     for (const family of this.#families()) {
       const table = ['table', String(TABLE)];
       for (const network of this.#except) {
         if (familyOf(network) === family) change(family, 'route', 'add', 'throw', network, ...table);
       }
       change(family, 'route', 'add', 'blackhole', 'default', 'metric', String(BLACKHOLE_METRIC), ...table);
-      change(family, 'route', 'add', 'default', 'dev', DEVICE, 'metric', '1', ...table);
+      this.#leadIn(family);
     }
+  }
+
+  #openDevice(): void {
+    this.#deadEnd = openDeadEnd(DEVICE);
+    if (hasIpv6()) {
+      // No address of its own: neighbour discovery would be seen as replies.
+      write(`/proc/sys/net/ipv6/conf/${DEVICE}/addr_gen_mode`, '1');
+      write(`/proc/sys/net/ipv6/conf/${DEVICE}/disable_ipv6`, '0');
+    }
+    change('-4', 'link', 'set', DEVICE, 'mtu', String(this.#mtu));
+  }
+
+  #leadIn(family: Family): void {
+    change(family, 'route', 'replace', 'default', 'dev', DEVICE, 'metric', '1', 'table', String(TABLE));
+  }
+
+  /** Somebody has set the device down or taken it away: makes it anew. Until then the blackhole holds. */
+  restore(): void {
+    this.#deadEnd?.close();
+    this.#openDevice();
+    for (const family of this.#families()) this.#leadIn(family);
   }
 
   /** From here on replies go to nobody. */
@@ -171,22 +186,6 @@ export class InterceptRoutes {
     return families().filter((family) => named.some((each) => each === null || familyOf(each) === family));
   }
 
-  /** That of the way which the replies would take, so that segments and announced sizes stay what they would be. */
-  #mtu(): number {
-    for (const family of families()) {
-      for (const probe of PROBES) {
-        if (familyOf(probe) !== family) continue;
-        try {
-          const dev = ipJson<RouteJson>(family, 'route', 'get', probe)[0]?.dev;
-          if (dev !== undefined && dev !== 'lo') return linkFacts(dev).mtu;
-        } catch {
-          // no route in this family
-        }
-      }
-    }
-    return MTU_DEFAULT;
-  }
-
   /**
    * Ends the copied connections of the services while their last words still reach nobody: afterwards a real client
    * would be sent packets of a connection that it never made. Returns how many, or null: `ss` cannot do it here.
@@ -218,6 +217,22 @@ export class InterceptRoutes {
       return `rules could not be taken away (${(error as Error).message}): tsintercept --cleanup`;
     }
   }
+}
+
+/** That of the way which the replies would take, so that segments and announced sizes stay what they would be. */
+function usualMtu(): number {
+  for (const family of families()) {
+    for (const probe of PROBES) {
+      if (familyOf(probe) !== family) continue;
+      try {
+        const dev = ipJson<RouteJson>(family, 'route', 'get', probe)[0]?.dev;
+        if (dev !== undefined && dev !== 'lo') return linkFacts(dev).mtu;
+      } catch {
+        // no route in this family
+      }
+    }
+  }
+  return MTU_DEFAULT;
 }
 
 function isOwn(address: string, family: Family): boolean {
