@@ -74,7 +74,7 @@ function readyText(spec: AgentSpec): string {
   });
   const { replies } = spec;
   const by = replies.kind === 'local' ? 'this host' : `tsintercept at ${replies.host}:${replies.port}`;
-  return `tscopy: ready: copying ${services.join(', ')} ${from}; replies are swallowed by ${by}`;
+  return `Ready: copying ${services.join(', ')} ${from}; replies are swallowed by ${by}`;
 }
 
 /** SIGHUP: the command line is read again, with the files that it names. */

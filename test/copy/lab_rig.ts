@@ -47,7 +47,7 @@ export class Rig {
   /** Starts tscopy on the production host; resolves when it says that it is ready. */
   async startAgent(...options: string[]): Promise<LabProcess> {
     this.agent = this.production.spawn([process.execPath, TSCOPY, ...options]);
-    await this.agent.waitFor(/ready/, 15_000);
+    await this.agent.waitFor(/ready/i, 15_000);
     return this.agent;
   }
 
