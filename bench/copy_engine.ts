@@ -173,7 +173,8 @@ for (const [name, bytes, sum] of [
   const statistics = load.engine.statistics();
   const inPlace = ((100 * statistics.PacketsInPlace) / statistics.DataPackets).toFixed(1);
   console.log(
-    `${name}: ${(client - frames).toFixed(0)} ns a client packet (making and decoding the frame: ${frames.toFixed(0)} ns ` +
-      `more), ${header.toFixed(0)} ns a target header; ${inPlace} % in place, ${statistics.RequestsDelivered} delivered`,
+    `${name}: ${(client - frames).toFixed(0)} ns a client packet (making and decoding its frame: ` +
+      `${frames.toFixed(0)} ns more), ${header.toFixed(0)} ns a target header; ` +
+      `${inPlace} % in place, ${statistics.RequestsDelivered} delivered`,
   );
 }

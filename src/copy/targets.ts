@@ -63,16 +63,16 @@ export class Targets {
 
   #checkService(service: ServiceSpec): void {
     assert(service.targets.length > 0, 'a service has targets');
-    for (const target of service.targets) {
-      assert(target >= 0 && target < this.count, 'the target exists');
-      const isSame =
-        service.address !== null &&
-        service.port === this.ports[target] &&
-        service.address.length === (this.isIpv6[target] === 1 ? 4 : 1) &&
-        service.address.every((word, w) => (word | 0) === this.words[target * 4 + w]);
-      if (isSame)
-        throw new OperatorError('ADDRESS', 'a target is the production service itself: give another --target');
-    }
+    for (const target of service.targets) this.#checkTarget(service, target);
+  }
+
+  #checkTarget(service: ServiceSpec, target: number): void {
+    assert(target >= 0 && target < this.count, 'the target exists');
+    const { address, port } = service;
+    if (address === null || port !== this.ports[target]) return;
+    if (address.length !== (this.isIpv6[target] === 1 ? 4 : 1)) return;
+    if (address.some((word, w) => (word | 0) !== this.words[target * 4 + w])) return;
+    throw new OperatorError('ADDRESS', 'a target is the production service itself: give another --target');
   }
 
   /** Index of the service that a packet to this address and port is for, or -1. `dstAt`: offset of the address. */

@@ -107,6 +107,16 @@ t.test('reordering, duplication, odd stacks and paths', (t) => {
   t.end();
 });
 
+t.test('an emitter without room loses nothing', (t) => {
+  for (const habit of HABITS) {
+    const requests = habit === 'post' ? 1 : habit === 'short' ? 1 : 12;
+    const sums = each({ habit, requests, fullShare: 0.2, targetLink: ROUGH }, all);
+    assert.ok(sums['SendQueueFull']! > 0);
+  }
+  t.pass('every habit');
+  t.end();
+});
+
 t.test('small, tiny and closed windows', (t) => {
   each({ habit: 'post', requests: 1, targetTraits: { buffer: 3000 } }, all);
   each({ habit: 'half-close', requests: 3, targetTraits: { buffer: 700 }, targetLink: ROUGH }, all);

@@ -44,6 +44,8 @@ export interface Scene {
   readonly limitNs?: number;
   /** The target is down in this time: every SYN is answered with RST, every connection lost. */
   readonly outage?: readonly [number, number];
+  /** Share of packets that the emitter has no room for. */
+  readonly fullShare?: number;
   /** Sends longer than this are refused with EMSGSIZE. */
   readonly pathMtu?: number;
 }
@@ -228,9 +230,10 @@ export class Stage {
     const region = plainRegion(1 << 16);
     return {
       region,
-      reserve: (length) => (length <= region.byteLength ? 0 : -1),
+      reserve: (length) => (length > region.byteLength || this.world.chance(this.scene.fullShare ?? 0) ? -1 : 0),
       sendBuilt: (at, length, target) => this.#emitted(region, at, length, target),
       sendInPlace: (from, at, length, target) => {
+        if (this.world.chance(this.scene.fullShare ?? 0)) return false;
         this.#emitted(from, at, length, target);
         return true;
       },
