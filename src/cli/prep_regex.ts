@@ -41,7 +41,7 @@ function translate(source: string): string {
       const next = source[i + 1];
       if (next === undefined) throw new Error('a backslash stands at its end');
       // Behind a backslash every character is itself: no \d, no \1.
-      out += /[A-Za-z0-9]/.test(next) ? next : `\\x${next.charCodeAt(0).toString(16).padStart(2, '0')}`;
+      out += /[A-Za-z0-9]/.test(next) ? next : hexEscape(next);
       i += 2;
     } else if (c === '(' && source[i + 1] === '?') {
       throw new Error('"(?" repeats nothing');
@@ -51,6 +51,11 @@ function translate(source: string): string {
     }
   }
   return out;
+}
+
+/** A character that means itself wherever it stands. */
+function hexEscape(character: string): string {
+  return `\\u{${character.codePointAt(0)!.toString(16)}}`;
 }
 
 /** Index of the `]` that closes the bracket at `start`. */
@@ -73,7 +78,7 @@ function bracket(inside: string): string {
   const body = (negated ? inside.slice(1) : inside).replace(
     /\[:([a-z]+):\]|\[[.=](.)[.=]\]|[\\\][]/g,
     (found, name?: string, single?: string) => {
-      if (single !== undefined) return `\\${single}`;
+      if (single !== undefined) return hexEscape(single);
       if (name === undefined) return `\\${found}`;
       const set = CLASSES[name];
       if (set === undefined) throw new Error(`[:${name}:] is no class`);
