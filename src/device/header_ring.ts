@@ -21,7 +21,7 @@ const SLOTS = 65_536;
 export interface HeaderSourceOptions {
   /** Interface name. */
   readonly name: string;
-  /** TCP source ports. */
+  /** TCP source ports; none: any. */
   readonly ports: readonly number[];
   /** libpcap expression in the place of the ports. */
   readonly filter?: string;

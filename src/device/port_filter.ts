@@ -39,7 +39,7 @@ interface Line {
 }
 
 /**
- * TCP from one of the ports that leaves (`out`) or comes in, no later fragments. Behind IPv6 extension headers the
+ * TCP from one of the ports (none: from any) that leaves (`out`) or comes in, no later fragments. Behind IPv6 extension headers the
  * ports are not looked at: such packets pass, and whoever reads them decides.
  */
 export function portFilter(ports: readonly number[], direction: 'in' | 'out'): Uint8Array {
@@ -69,7 +69,7 @@ export function portFilter(ports: readonly number[], direction: 'in' | 'out'): U
     { code: TAX, k: 0 },
     { code: LD_H_IND, k: SKF_NET_OFF },
     ...ports.map((port) => equals(port, 'accept')),
-    { code: RET_K, k: 0 },
+    { code: RET_K, k: ports.length === 0 ? HEADER_SNAPLEN : 0 },
     { label: 'six', ...equals(6, undefined, 'refuse') },
     { code: LD_B_ABS, k: SKF_NET_OFF + 6 },
     ...IPV6_EXTENSIONS.map((header) => equals(header, 'accept')),
@@ -77,6 +77,7 @@ export function portFilter(ports: readonly number[], direction: 'in' | 'out'): U
     { code: LDX_W_IMM, k: 40 },
     { code: LD_H_IND, k: SKF_NET_OFF },
     ...ports.map((port) => equals(port, 'accept')),
+    { code: RET_K, k: ports.length === 0 ? HEADER_SNAPLEN : 0 },
     { label: 'refuse', code: RET_K, k: 0 },
     { label: 'accept', code: RET_K, k: HEADER_SNAPLEN },
   ]);

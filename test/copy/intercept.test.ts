@@ -249,6 +249,50 @@ t.test('what stands against it is said before anything is changed', { skip }, as
   t.match(weak, { status: 3, stderr: /no permission to divert and capture replies: .*cap_net_admin/ });
 });
 
+t.test('a service in a container, behind DNAT', { skip: labUnavailable('nginx', 'nft') ?? false }, async (t) => {
+  const lab = makeLab({
+    hosts: ['agent', 'server', 'box'],
+    links: [
+      {
+        a: { host: 'agent', iface: 'eth0', v4: '10.77.2.1/24' },
+        b: { host: 'server', iface: 'eth0', v4: '10.77.2.2/24', mac: '02:00:00:00:77:02' },
+      },
+      {
+        a: { host: 'server', iface: 'eth1', v4: '172.30.0.1/24' },
+        b: { host: 'box', iface: 'eth0', v4: '172.30.0.2/24' },
+      },
+    ],
+  });
+  t.teardown(() => lab.teardown());
+  for (const name of ['all', 'eth0', 'eth1']) strictness(lab, name, 0);
+  lab.host('box').run(['ip', 'route', 'add', 'default', 'via', '172.30.0.1']);
+  lab.host('server').run(['ip', 'route', 'add', 'default', 'via', '10.77.2.1']);
+  lab.host('server').run(['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward']);
+  const rule = 'tcp dport 8000 dnat to 172.30.0.2:80';
+  const input = `table ip box {\nchain in {\ntype nat hook prerouting priority -100;\n${rule}\n}\n}\n`;
+  const made = lab.host('server').run(['nft', '-f', '-'], { input, check: false });
+  if (/No such file|not supported/.test(made.stderr)) return void t.comment('this kernel has no nftables NAT');
+  t.equal(made.stderr, '');
+  await startNginx(lab, lab.host('box'), { files: { small: 'z'.repeat(5_000) } });
+  const keyFile = join(lab.directory, 'key');
+  writeFileSync(keyFile, 'sixteen bytes or more\n', { mode: 0o600 });
+  const running = await intercept(lab, 'server', ['-s', '172.30.0.2:80', '--key-file', keyFile]);
+  const file = join(lab.directory, 'agent.pcap');
+  const capture = await lab.host('agent').capture('eth0', file);
+  const agent = await copy(lab, keyFile, {
+    servicePort: 8000,
+    request: 'GET /small HTTP/1.1\r\nHost: a\r\n\r\n',
+    replyBytes: 5_000,
+    sessions: [{ client: '203.0.113.9', clientPort: 45_000, service: '10.77.2.2' }],
+  });
+  t.ok(agent.results[0]!.replyBytes >= 5_000, `${agent.results[0]!.replyBytes} bytes`);
+  await capture.stop();
+  const replies = lab.host('agent').run(['tcpdump', '-nr', file, 'dst host 203.0.113.9'], { check: false });
+  t.equal(replies.stdout, '', 'none left the host');
+  agent.process.child.stdin?.end();
+  await running.stop();
+});
+
 t.test('mode assistant', { skip }, async (t) => {
   const link = (a: string, ai: string, b: string, bi: string, n: number) => ({
     a: { host: a, iface: ai, v4: `10.77.${n}.1/24` },

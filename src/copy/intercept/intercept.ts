@@ -146,7 +146,9 @@ class InterceptHandle implements Intercept {
     this.#ring = new RingThread({
       interface: this.interface,
       direction: isHost ? 'out' : 'in',
-      services: serviceWords(spec.services),
+      // Into our own device come only replies that the rules sent there; those of a container carry, when they get
+      // there, the address that its clients know, not the one that the rule names.
+      services: serviceWords(isHost ? [] : spec.services),
       onSlot: (handoff, slot) => this.#takeSlot(handoff, slot),
       onFault: (why) => this.#mend(why),
     });

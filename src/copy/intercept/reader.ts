@@ -32,7 +32,7 @@ export class ReplyReader {
   readonly #layers = new Layers();
   readonly #header = new TargetHeader();
 
-  /** `counts`: cells of `ReaderCount`. */
+  /** `services`: none = whatever comes is theirs. `counts`: cells of `ReaderCount`. */
   constructor(services: Int32Array, counts: Float64Array) {
     this.counts = counts;
     this.#services = services;
@@ -67,6 +67,7 @@ export class ReplyReader {
   #isOurs(): boolean {
     const cells = this.#header.cells;
     const services = this.#services;
+    if (services.length === 0) return true;
     for (let s = 0; s < services.length; s += SERVICE_WORDS) {
       if (services[s] !== cells[Header.TargetPort]) continue;
       if (services[s + 1] === 0) return true;
