@@ -39,8 +39,8 @@ interface Line {
 }
 
 /**
- * TCP from one of the ports (none: from any) that leaves (`out`) or comes in, no later fragments. Behind IPv6 extension headers the
- * ports are not looked at: such packets pass, and whoever reads them decides.
+ * TCP from one of the ports (none: from any) that leaves (`out`) or comes in, no later fragments. Behind IPv6
+ * extension headers the ports are not looked at: such packets pass, and whoever reads them decides.
  */
 export function portFilter(ports: readonly number[], direction: 'in' | 'out'): Uint8Array {
   if (ports.length > PORTS_MAX) {
