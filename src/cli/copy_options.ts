@@ -181,14 +181,14 @@ const LIMITS: OptionGroup = {
       value: 'SIZE',
       parse: bytes(65_536),
       help: "Bytes of clients' data that wait or are not acknowledged yet, over all sessions",
-      default: '64M',
+      default: '128M',
     },
     {
       name: 'session-memory',
       value: 'SIZE',
       parse: bytes(16_384),
       help: 'The same for one session',
-      default: '4M',
+      default: '32M',
     },
     {
       name: 'when-full',

@@ -51,6 +51,9 @@ export interface CopyOptions {
 }
 
 const BUFFER_BYTES = 33_554_432;
+/** Touched only as far as clients' data has to wait. */
+const MEMORY_BYTES = 134_217_728;
+const SESSION_BYTES = 33_554_432;
 /** Sessions that are open at the end get this long. */
 const CLOSE_MS = 3_000;
 
@@ -100,8 +103,8 @@ export function changeableOf(options: CopyOptions): Partial<EngineOptions> {
 function fixedOf(options: CopyOptions): Partial<EngineOptions> {
   return {
     maxSessions: options.maxSessions ?? ENGINE_DEFAULTS.maxSessions,
-    memoryBytes: options.memory ?? ENGINE_DEFAULTS.memoryBytes,
-    sessionBytes: options.sessionMemory ?? ENGINE_DEFAULTS.sessionBytes,
+    memoryBytes: options.memory ?? MEMORY_BYTES,
+    sessionBytes: options.sessionMemory ?? SESSION_BYTES,
     whenFull: options.whenFull ?? ENGINE_DEFAULTS.whenFull,
     mss: options.mss ?? 0,
   };

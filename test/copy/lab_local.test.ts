@@ -16,13 +16,13 @@ t.test('keep-alive and a connection for each request; nothing reaches the client
   const rules = rig.production.run(['ip', 'rule']).stdout;
   t.match(rules, /2\d{4}:\s+from 10\.92\.0\.9 ipproto tcp sport 8080 blackhole/, 'a rule swallows the replies');
 
-  rig.clients.run(['wrk', '-t1', '-c8', '-d1', `${URL_OF}/keep`]);
+  rig.clients.run(['wrk', '-t1', '-c8', '-d1', '-s', rig.delayScript(2), `${URL_OF}/keep`]);
   const keep = await rig.compare();
   t.ok(keep.production > 200, `${keep.production} requests`);
   t.match(keep, { missing: 0, extra: 0 }, 'keep-alive: all of them, each from its own address and port');
 
   rig.clearLogs();
-  rig.clients.run(['wrk', '-t1', '-c8', '-d1', '-H', 'Connection: close', `${URL_OF}/close`]);
+  rig.clients.run(['wrk', '-t1', '-c8', '-d1', '-s', rig.delayScript(2), '-H', 'Connection: close', `${URL_OF}/close`]);
   const close = await rig.compare();
   t.ok(close.production > 100, `${close.production} connections`);
   t.match(close, { missing: 0, extra: 0 }, 'a connection for each request: all of them');

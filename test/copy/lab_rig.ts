@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Host } from '../../lab/host.ts';
 import { type EndSpec, type Lab, type LinkSpec, makeLab } from '../../lab/lab.ts';
-import { type LabProcess, until } from '../../lab/process.ts';
+import type { LabProcess } from '../../lab/process.ts';
 import { startNginx } from '../../lab/servers.ts';
 
 export const PRODUCTION = '10.91.0.1';
@@ -65,14 +65,19 @@ export class Rig {
 
   /** Waits until the target has logged as much as production, for a short time; returns what is missing and extra. */
   async compare(timeoutMs = 4_000): Promise<Comparison> {
-    // What is buffered between the last answer and its log line.
-    await until('production has logged', () => true);
     const end = Date.now() + timeoutMs;
     for (;;) {
       const found = comparison(this.lines(this.productionLog), this.lines(this.targetLog));
       if (found.missing === 0 || Date.now() > end) return found;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
+  }
+
+  /** A script for wrk: each connection waits so long between its requests. */
+  delayScript(ms: number): string {
+    const file = path.join(this.lab.directory, `delay-${ms}.lua`);
+    fs.writeFileSync(file, `function delay() return ${ms} end\n`);
+    return file;
   }
 
   clearLogs(): void {

@@ -30,7 +30,16 @@ t.test('the interception runs on the test server; it may be killed and come back
   const capture = await rig.clients.capture('eth0', stray, { filter: `host ${TARGET}` });
 
   const early = rig.production.run(
-    [process.execPath, path.join(ROOT, 'dist/src/cli/tscopy.js'), '--target', `${TARGET}:${PORT}`, '--key-file', key, '-i', 'eth0'],
+    [
+      process.execPath,
+      path.join(ROOT, 'dist/src/cli/tscopy.js'),
+      '--target',
+      `${TARGET}:${PORT}`,
+      '--key-file',
+      key,
+      '-i',
+      'eth0',
+    ],
     { check: false },
   );
   t.match(early.stderr, /nothing listens at 10\.92\.0\.9:36524: start tsintercept there/, 'it says what is missing');
@@ -41,26 +50,33 @@ t.test('the interception runs on the test server; it may be killed and come back
     [
       process.execPath,
       path.join(ROOT, 'dist/src/cli/tscopy.js'),
-      ...['--target', `${TARGET}:${PORT}`, '--key-file', writeKey(rig, 'wrong', 'another key of sixteen'), '-i', 'eth0'],
+      ...[
+        '--target',
+        `${TARGET}:${PORT}`,
+        '--key-file',
+        writeKey(rig, 'wrong', 'another key of sixteen'),
+        '-i',
+        'eth0',
+      ],
     ],
     { check: false },
   );
   t.match(wrong.stderr, /has another key: copy the key file/, 'a wrong key is refused');
 
   await rig.startAgent('--target', `${TARGET}:${PORT}`, '--key-file', key, '-i', 'eth0');
-  rig.clients.run(['wrk', '-t1', '-c8', '-d1', `${URL_OF}/keep`]);
+  rig.clients.run(['wrk', '-t1', '-c8', '-d1', '-s', rig.delayScript(2), `${URL_OF}/keep`]);
   const keep = await rig.compare();
   t.ok(keep.production > 200, `${keep.production} requests`);
   t.match(keep, { missing: 0, extra: 0 }, 'keep-alive: all of them');
 
   rig.clearLogs();
-  rig.clients.run(['wrk', '-t1', '-c8', '-d1', '-H', 'Connection: close', `${URL_OF}/close`]);
+  rig.clients.run(['wrk', '-t1', '-c8', '-d1', '-s', rig.delayScript(2), '-H', 'Connection: close', `${URL_OF}/close`]);
   const close = await rig.compare();
   t.ok(close.production > 100, `${close.production} connections`);
   t.match(close, { missing: 0, extra: 0 }, 'a connection for each request: all of them');
 
   rig.clearLogs();
-  const load = rig.clients.spawn(['wrk', '-t1', '-c4', '-d4', '-s', delayScript(rig), `${URL_OF}/outage`]);
+  const load = rig.clients.spawn(['wrk', '-t1', '-c4', '-d4', '-s', rig.delayScript(10), `${URL_OF}/outage`]);
   await new Promise((resolve) => setTimeout(resolve, 1000));
   first.child.kill('SIGKILL');
   await first.ended;
@@ -75,10 +91,3 @@ t.test('the interception runs on the test server; it may be killed and come back
   t.match(report, /Requests: .* delivered/, 'the report');
   t.equal((await capture.finish()).packets.length, 0, 'no packet of the test server reached the clients');
 });
-
-/** About 100 requests a second on each connection. */
-function delayScript(rig: Rig): string {
-  const file = path.join(rig.lab.directory, 'delay.lua');
-  fs.writeFileSync(file, 'function delay() return 10 end\n');
-  return file;
-}
