@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { OperatorError } from '../base/errors.ts';
 import { beginReading, endReading, refuseWhileRead } from '../pcap/open_files.ts';
 import { isPcapMagic, PCAP_FILE_HEADER_BYTES, type PcapHeader, parsePcapHeader } from '../pcap/pcap_format.ts';
-import { compileRewriter } from '../rewrite/index.ts';
+import { compileRewriter } from '../rewrite/compile.ts';
 import { reasonOf } from './inputs.ts';
 import type { RewriteFileSpec } from './rewrite_file_spec.ts';
 import type { Rewriting } from './rewrite_run.ts';

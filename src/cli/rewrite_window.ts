@@ -4,7 +4,8 @@
  */
 import { FrameBatch } from '../base/batch.ts';
 import { FRAME_BYTES_MAX, type Region } from '../base/region.ts';
-import { type CompiledRewriter, Edit } from '../rewrite/index.ts';
+import type { CompiledRewriter } from '../rewrite/compile.ts';
+import { Edit } from '../rewrite/rewriter.ts';
 
 const RECORD_HEADER_BYTES = 16;
 const FRACTION = 4;
