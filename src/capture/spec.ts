@@ -38,8 +38,8 @@ export interface CaptureOptions {
   /** Percent of one processor that this process may use before frames are given up unread. Default: no limit. */
   readonly cpuPercentMax?: number;
   /**
-   * How the thread waits where there is nothing: `block` it (for a thread of its own, cheapest), or `yield` to its event
-   * loop (default).
+   * How the thread waits where there is nothing: `block` it (for a thread of its own, cheapest), or `yield` to its
+   * event loop (default).
    */
   readonly wait?: 'block' | 'yield';
   /** Milliseconds after which an empty batch is handed out where nothing came. Default: none ever. */

@@ -32,8 +32,8 @@ const SOURCE: OptionGroup = {
       value: 'NAME',
       parse: text,
       timesMax: TIMES,
-      help: `Interface to capture on; "any" is all of them, with the interface of each packet in its header (LINUX_SLL2).
-        Repeatable: several interfaces go into one pcapng file, each by its own clock order`,
+      help: `Interface to capture on; "any" is all of them, with the interface of each packet in its header
+        (LINUX_SLL2). Repeatable: several interfaces go into one pcapng file, each by its own clock order`,
       default: 'the first interface that is up and no loopback',
     },
     {
@@ -49,10 +49,11 @@ const SOURCE: OptionGroup = {
       name: 'backend',
       value: 'NAME',
       parse: choice({ af_packet: 'af_packet', libpcap: 'libpcap', cap: 'cap' }),
-      help: `How packets come in. af_packet: the kernel's ring (TPACKET_V3), read where it lies. libpcap: any platform; a
-        call and a copy for each packet. cap: the npm package, if it is installed (npm rebuild cap builds it; needs g++ and
-        libpcap-dev); its limits: no stamps of the kernel, no drop counts, no -s or -Q in the kernel, always promiscuous,
-        main thread only, and the whole process ends when the interface goes down; a buffer of 64 MiB at least is used`,
+      help: `How packets come in. af_packet: the kernel's ring (TPACKET_V3), read where it lies. libpcap: any
+        platform; a call and a copy for each packet. cap: the npm package, if it is installed (npm rebuild cap
+        builds it; needs g++ and libpcap-dev); its limits: no stamps of the kernel, no drop counts, no -s or -Q
+        in the kernel, always promiscuous, main thread only, and the whole process ends when the interface goes
+        down; a buffer of 64 MiB at least is used`,
       default: 'af_packet on Linux, else libpcap',
     },
     {
@@ -123,8 +124,8 @@ const SOURCE: OptionGroup = {
       name: 'workers',
       value: 'N',
       parse: integer(1, 64),
-      help: `Threads that share the packets, both directions of a connection on the same one (PACKET_FANOUT_HASH). Each
-        writes files of its own: prod.pcap becomes prod.w1.pcap, prod.w2.pcap`,
+      help: `Threads that share the packets, both directions of a connection on the same one (PACKET_FANOUT_HASH).
+        Each writes files of its own: prod.pcap becomes prod.w1.pcap, prod.w2.pcap`,
       default: '1',
     },
   ],
@@ -165,7 +166,8 @@ const FILES: OptionGroup = {
       short: 'C',
       value: 'SIZE',
       parse: byteSize(1_000_000, 1024),
-      help: 'Begin the next file when one has become larger; a number alone counts millions of bytes, K, M, G are powers of 1024',
+      help: `Begin the next file when one has become larger; a number alone counts millions of bytes, K, M, G are
+        powers of 1024`,
     },
     {
       name: 'rotate-seconds',
@@ -189,14 +191,14 @@ const FILES: OptionGroup = {
       value: 'NAME:VALUE',
       parse: text,
       timesMax: TIMES,
-      help: `Rotation as in dumpcap: filesize:KB, duration:SEC, interval:SEC, packets:N, files:N (the oldest is removed).
-        Names become prod_00001_20240131235959.pcap`,
+      help: `Rotation as in dumpcap: filesize:KB, duration:SEC, interval:SEC, packets:N, files:N (the oldest is
+        removed). Names become prod_00001_20240131235959.pcap`,
     },
     {
       name: 'compress',
       value: 'CODEC[:LEVEL]',
       parse: text,
-      help: 'zstd[:1-19] or gzip[:1-9], on a thread of its own; where it cannot keep up, packets are shed and counted',
+      help: `zstd[:1-19] or gzip[:1-9], on a thread of its own; where it cannot keep up, packets are shed and counted`,
       default: 'none; zstd:3, gzip:6',
     },
     {
@@ -212,7 +214,8 @@ const FILES: OptionGroup = {
     { name: 'index', value: 'FILE', parse: text, help: 'Append a JSON line for each finished or removed file' },
     {
       name: 'keep-page-cache',
-      help: 'Leave written pages in the page cache. Without it they are dropped, so that days of capture push nothing out',
+      help: `Leave written pages in the page cache. Without it they are dropped, so that days of capture push nothing
+        out`,
     },
   ],
 };
@@ -252,8 +255,8 @@ const PRINTING: OptionGroup = {
       name: 'time',
       short: 't',
       timesMax: 5,
-      help: `Time of a line: -t none, -tt seconds since 1970, -ttt since the line before, -tttt with the date, -ttttt since the
-        first line`,
+      help: `Time of a line: -t none, -tt seconds since 1970, -ttt since the line before, -tttt with the date, -ttttt
+        since the first line`,
       default: 'the time of day',
     },
   ],
@@ -266,14 +269,16 @@ const ANONYMIZING: OptionGroup = {
       name: 'anonymize',
       value: 'KEYFILE',
       parse: text,
-      help: `Replace addresses before anything is written: IPv4 and IPv6 keeping common prefixes (Crypto-PAn), MAC addresses, in
-        quoted packets, too. The file has a key of 32 bytes (head -c 32 /dev/urandom): the same key, the same addresses`,
+      help: `Replace addresses before anything is written: IPv4 and IPv6 keeping common prefixes (Crypto-PAn), MAC
+        addresses, in quoted packets, too. The file has a key of 32 bytes (head -c 32 /dev/urandom): the same
+        key, the same addresses`,
     },
     {
       name: 'anonymize-payload',
       value: 'POLICY',
       parse: choice({ keep: 'keep', zero: 'zero', cut: 'cut' }),
-      help: 'What becomes of what stands behind the transport header: keep, zero (same length) or cut. Checksums are kept true',
+      help: `What becomes of what stands behind the transport header: keep, zero (same length) or cut. Checksums are
+        kept true`,
       default: 'zero',
     },
     { name: 'anonymize-keep-oui', help: "Keep the maker's part of MAC addresses" },
@@ -311,7 +316,8 @@ const LIMITS: OptionGroup = {
       name: 'cpu-limit',
       value: 'PERCENT',
       parse: decimal(1, '', 6400),
-      help: 'Share of one processor that this process may use; above it packets are given up unread, and counted as shed',
+      help: `Share of one processor that this process may use; above it packets are given up unread, and counted as
+        shed`,
       unit: 'percent',
       default: 'no limit',
     },

@@ -43,9 +43,8 @@ export function captureLines(report: CaptureSnapshot, verb: string): string[] {
   if (report.frozen > 0) lines.push(`ring of the kernel full ${groupDigits(report.frozen)} times`);
   if (report.files > 0) {
     const removed = report.filesRemoved > 0 ? `, ${groupDigits(report.filesRemoved)} removed again` : '';
-    lines.push(
-      `${groupDigits(report.files)} file${report.files === 1 ? '' : 's'}${removed}, ${groupDigits(report.fileBytes)} bytes`,
-    );
+    const files = `${groupDigits(report.files)} file${report.files === 1 ? '' : 's'}`;
+    lines.push(`${files}${removed}, ${groupDigits(report.fileBytes)} bytes`);
   }
   return lines;
 }

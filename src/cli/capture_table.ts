@@ -35,20 +35,22 @@ const RULES: readonly Rule[] = [
 ];
 
 const NOTES: readonly string[] = [
-  `Operands are the words of a filter in libpcap's language (man pcap-filter): tscap -i eth1 -w prod.pcap tcp port 80.
-   On interfaces it is compiled by libpcap and run by the kernel, attached before the first packet comes in; on captures it
-   is run here.`,
-  `Frames of 768 bytes and more go from the kernel's ring to the file with writev, without a copy in this process; shorter
-   ones are copied once, which is cheaper for them, and so is everything with --compress, --backend libpcap and cap.`,
-  `With several interfaces or workers, packets of each are in order; between them they are as they came to be written.`,
-  `Signals: SIGINT and SIGTERM end the capture, all that was received is written first; a second one ends at once. SIGHUP
-   begins the next file, SIGUSR1 prints the counts, SIGUSR2 writes what is buffered. A killed capture leaves files that are
-   valid up to their last record.`,
-  `Counted apart: received = written + filtered + shed + dropped by the kernel + not written (disk full, compressor behind).
-   Dropped by the interface were never received. --json prints exactly received, dropped (kernel, interface, shed), written,
-   bytes, seconds, files; "shed" is there all that tscap itself did not write.`,
-  `Exit status: 0 the capture ended as asked; 1 an interface or a file broke on the way, or --strict and packets were
-   dropped; 2 the command line or the filter is wrong; 3 the machine refused (permission, interface).`,
+  `Operands are the words of a filter in libpcap's language (man pcap-filter): tscap -i eth1 -w prod.pcap tcp port
+   80. On interfaces it is compiled by libpcap and run by the kernel, attached before the first packet comes in; on
+   captures it is run here.`,
+  `Frames of 768 bytes and more go from the kernel's ring to the file with writev, without a copy in this process;
+   shorter ones are copied once, which is cheaper for them, and so is everything with --compress, --backend libpcap
+   and cap.`,
+  `With several interfaces or workers, packets of each are in order; between them they are as they came to be
+   written.`,
+  `Signals: SIGINT and SIGTERM end the capture, all that was received is written first; a second one ends at once.
+   SIGHUP begins the next file, SIGUSR1 prints the counts, SIGUSR2 writes what is buffered. A killed capture leaves
+   files that are valid up to their last record.`,
+  `Counted apart: received = written + filtered + shed + dropped by the kernel + not written (disk full, compressor
+   behind). Dropped by the interface were never received. --json prints exactly received, dropped (kernel,
+   interface, shed), written, bytes, seconds, files; "shed" is there all that tscap itself did not write.`,
+  `Exit status: 0 the capture ended as asked; 1 an interface or a file broke on the way, or --strict and packets
+   were dropped; 2 the command line or the filter is wrong; 3 the machine refused (permission, interface).`,
 ];
 
 export const CAPTURE_TABLE: CommandTable = {

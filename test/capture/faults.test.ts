@@ -171,7 +171,8 @@ t.test('a disk that is full', { skip }, async (t) => {
   const small = path.join(directory, 'small');
   fs.mkdirSync(small);
   // In the mount namespace of this one program.
-  const script = `mount -t tmpfs -o size=64k tmpfs ${small} && "$@"; s=$?; cp ${small}/x.pcap ${directory}/full.pcap; exit $s`;
+  const mount = `mount -t tmpfs -o size=64k tmpfs ${small}`;
+  const script = `${mount} && "$@"; s=$?; cp ${small}/x.pcap ${directory}/full.pcap; exit $s`;
   const tool = [
     process.execPath,
     TSCAP,
