@@ -1,11 +1,11 @@
 /**
  * `tscap` beside tcpdump, dumpcap (where installed) and the package cap: the same frames over a veth pair, generator
  * (`tsreplay --topspeed`) on one processor, capture on the other, files on tmpfs. Prints packets lost, processor time a
- * packet (from /proc/PID/stat, start-up left out) and its ratio to tcpdump's; then rotation under load, memory, and what
- * a capture does to the p99 latency of nginx.
+ * packet (from /proc/PID/stat, start-up left out) and its ratio to tcpdump's; then rotation under load, memory, and
+ * what a capture does to the p99 latency of nginx.
  *
- *   npm run build && sudo node dist/bench/capture.js [--packets 5000000] [--sizes 64,1514] [--runs 3] [--backend af_packet]
- *     [--only load,rotation,memory,latency] [--memory-seconds 60] [--tools tscap,tcpdump]
+ *   npm run build && sudo node dist/bench/capture.js [--packets 5000000] [--sizes 64,1514] [--runs 3]
+ *     [--backend af_packet] [--only load,rotation,memory,latency] [--memory-seconds 60] [--tools tscap,tcpdump]
  *     [--directory /dev/shm]
  */
 import fs from 'node:fs';
@@ -184,7 +184,7 @@ async function load(lab: Lab): Promise<void> {
     const reference = median((all.get('tcpdump') ?? []).map((one) => one.cpuNs));
     print(`\n${size}-byte frames, ${PACKETS} a run, medians of ${values.runs}`);
     print(
-      `${'tool'.padEnd(16)}${'kpps'.padStart(8)}${'lost'.padStart(10)}${'ns/packet'.padStart(12)}${'to tcpdump'.padStart(12)}`,
+      ['tool'.padEnd(16), 'kpps'.padStart(8), 'lost'.padStart(10), 'ns/packet'.padStart(12), ' to tcpdump'].join(''),
     );
     for (const [name, outcomes] of all) {
       const pick = (field: keyof Outcome): number => median(outcomes.map((one) => one[field]));
@@ -215,7 +215,8 @@ async function rotation(lab: Lab): Promise<void> {
     const names = fs.readdirSync(directory);
     for (const name of names) inFiles += packetsIn(path.join(directory, name));
     print(
-      `\nrotation every 100 MB: sent ${sent}, written ${written}, dropped ${dropped}, in ${names.length} files ${inFiles}`,
+      `\nrotation every 100 MB: sent ${sent}, written ${written}, dropped ${dropped}, ` +
+        `in ${names.length} files ${inFiles}`,
     );
     print(`lost ${sent - written}, split or missing in the files ${written - inFiles}`);
   } finally {
@@ -249,7 +250,8 @@ async function memory(lab: Lab): Promise<void> {
   fs.rmSync(file, { force: true });
   const { written, dropped } = tscap('').counts(running.stdout, '');
   print(
-    `\nmemory over ${values['memory-seconds']} s, ${written} packets (${dropped} dropped), resident KiB after each million:`,
+    `\nmemory over ${values['memory-seconds']} s, ${written} packets (${dropped} dropped), ` +
+      'resident KiB after each million:',
   );
   print(`${samples.join(' ')}; growth in the second half ${samples.at(-1)! - samples[samples.length >> 1]!} KiB`);
 }
@@ -281,7 +283,8 @@ async function latency(lab: Lab): Promise<void> {
   print('\nnginx on the host of the capture, wrk with 16 connections at the rate it reaches, medians');
   for (const [name, runs] of found) {
     print(
-      `${name.padEnd(16)} p99 ${median(runs.map((one) => one.ms)).toFixed(2)} ms at ${median(runs.map((one) => one.rate)).toFixed(0)} requests/s`,
+      `${name.padEnd(16)} p99 ${median(runs.map((one) => one.ms)).toFixed(2)} ms ` +
+        `at ${median(runs.map((one) => one.rate)).toFixed(0)} requests/s`,
     );
   }
 }
