@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { NS_PER_MS } from '../../base/units.ts';
-import { SystemClock } from '../../device/host.ts';
+import { anonymousRegion, SystemClock } from '../../device/host.ts';
 import { PollSet } from '../../device/host_capture.ts';
 import { SAME_IDENTITY } from '../admission.ts';
 import { CopyEngine } from '../engine.ts';
@@ -71,6 +71,7 @@ class CopyWorker {
       targets: new Targets(spec.targets, spec.services),
       emitter: this.#emitter,
       identities,
+      poolRegion: anonymousRegion(options.memoryBytes),
     });
     this.#emitter.onSendError = (view, at, length, isTooLong) => this.#engine.onSendError(view, at, length, isTooLong);
     const parts = { engine: this.#engine, emitter: this.#emitter, clock: this.#clock, cells: this.#cells };
