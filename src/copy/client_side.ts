@@ -71,6 +71,7 @@ function resumes(core: Core, s: number, distance: number): boolean {
     return true;
   }
   core.add(Count.SkippedBytes, packet.payloadBytes);
+  notePush(core, s);
   cells[at + Cell.ClientNext] = seqAdd(packet.seq, packet.payloadBytes + (packet.flags & TcpFlag.Fin));
   if (seqAfter(packet.ack, cells[at + Cell.StoredAck]!)) cells[at + Cell.StoredAck] = packet.ack;
   if ((packet.flags & TcpFlag.Fin) !== 0) {
@@ -80,12 +81,21 @@ function resumes(core: Core, s: number, distance: number): boolean {
   return false;
 }
 
-/** The packet's first byte follows what is known and comes after more of production's reply was acknowledged. */
+/** Whether the packet at hand, whose bytes are the last ones known, ends with PSH. */
+function notePush(core: Core, s: number): void {
+  if ((core.packet.flags & TcpFlag.Psh) !== 0) setFlag(core, s, SessionFlag.PushSeen);
+  else clearFlag(core, s, SessionFlag.PushSeen);
+}
+
+/**
+ * The packet's first byte follows what is known, which ended with PSH, and comes after more of production's reply was
+ * acknowledged. Retransmissions from the middle of a request acknowledge more as well, but follow no PSH.
+ */
 function beginsRequest(core: Core, s: number, distance: number): boolean {
   const { cells, packet } = core;
   const at = s * CELLS;
   if (distance !== 0 || packet.payloadBytes === 0) return false;
-  if (seqAfter(packet.ack, cells[at + Cell.StoredAck]!)) return true;
+  if (seqAfter(packet.ack, cells[at + Cell.StoredAck]!) && hasFlag(core, s, SessionFlag.PushSeen)) return true;
   return isFirstData(core, s, packet.seq);
 }
 
@@ -98,7 +108,7 @@ function isFirstData(core: Core, s: number, seq: number): boolean {
 function store(core: Core, s: number, distance: number): void {
   const { cells, packet } = core;
   const at = s * CELLS;
-  const piece = Math.min(SEGMENT_BYTES, segmentBytesMax(core, s));
+  const piece = storedBytes(segmentBytesMax(core, s));
   // One more for a FIN, one for our own FIN when it comes to that.
   const needed = Math.ceil(packet.payloadBytes / piece) + 2;
   if (!hasRoom(core, s, needed) && !makeRoom(core, s, distance, needed)) return;
@@ -115,6 +125,11 @@ function store(core: Core, s: number, distance: number): void {
   if (distance <= 0) advanceStored(core, s);
   wake(core, s);
   core.placeable = -1;
+}
+
+/** Bytes that go into one segment: as many whole packets of the path's size as it holds. */
+function storedBytes(packetBytes: number): number {
+  return packetBytes >= SEGMENT_BYTES ? SEGMENT_BYTES : SEGMENT_BYTES - (SEGMENT_BYTES % packetBytes);
 }
 
 /** Data leaves some segments free, so that FINs and RSTs find one. */
@@ -175,19 +190,31 @@ function storePiece(core: Core, s: number, previous: number, next: number, seq: 
   pool.set(seg, Seg.ClientAck, known);
   const isInList = previous >= 0 && !pool.has(previous, SegFlag.OwnFin);
   const before = isInList ? pool.get(previous, Seg.ClientAck) : cells[at + Cell.StoredAck]!;
-  if (seqAfter(known, before) || isFirstData(core, s, seq)) markBoundary(core, seg, next);
+  const isPushed = isInList ? pool.has(previous, SegFlag.Push) : hasFlag(core, s, SessionFlag.PushSeen);
+  if ((isPushed && seqAfter(known, before)) || isFirstData(core, s, seq)) setBoundary(core, seg, true);
+  judgeNext(core, seg, next);
+  if (next < 0 && isLast) notePush(core, s);
   if (next < 0 && seqAfter(known, cells[at + Cell.StoredAck]!)) cells[at + Cell.StoredAck] = known;
   linkAfter(core, s, previous, seg);
   return seg;
 }
 
-/** A request begins with `seg`; if what follows was taken for its beginning, it is not. */
-function markBoundary(core: Core, seg: number, next: number): void {
+/** Marks a segment as the beginning of a request, or not. */
+function setBoundary(core: Core, seg: number, begins: boolean): void {
   const pool = core.pool;
-  pool.mark(seg, SegFlag.Boundary);
-  const isSame = next >= 0 && pool.get(next, Seg.ClientAck) === pool.get(seg, Seg.ClientAck);
-  if (isSame && pool.has(next, SegFlag.Boundary)) pool.unmark(next, SegFlag.Boundary);
-  else core.bump(Count.RequestsSeen);
+  if (pool.has(seg, SegFlag.Boundary) === begins) return;
+  if (begins) pool.mark(seg, SegFlag.Boundary);
+  else pool.unmark(seg, SegFlag.Boundary);
+  core.add(Count.RequestsSeen, begins ? 1 : -1);
+}
+
+/** What lies behind a filled gap was judged by what lay before the gap: now its neighbour is known. */
+function judgeNext(core: Core, seg: number, next: number): void {
+  const pool = core.pool;
+  if (next < 0 || pool.has(next, SegFlag.Sent) || pool.get(next, Seg.Length) === 0) return;
+  if (pool.get(next, Seg.ClientSeq) !== (seqAdd(pool.get(seg, Seg.ClientSeq), pool.get(seg, Seg.Length)) | 0)) return;
+  const isLater = seqAfter(pool.get(next, Seg.ClientAck), pool.get(seg, Seg.ClientAck));
+  setBoundary(core, next, isLater && pool.has(seg, SegFlag.Push));
 }
 
 /** Stores a FIN or RST behind everything before `seq`. */
@@ -273,11 +300,13 @@ export function abandonGap(core: Core, s: number): void {
   let end = 0;
   let ack = 0;
   let isEnded = false;
+  let isPushed = false;
   let seg = gap;
   do {
     end = seqAdd(pool.get(seg, Seg.ClientSeq), pool.clientSpan(seg)) | 0;
     ack = pool.get(seg, Seg.ClientAck);
     isEnded = isEnded || pool.has(seg, SegFlag.Fin | SegFlag.Reset);
+    isPushed = pool.has(seg, SegFlag.Push);
     skipSegment(core, s, seg, Count.SkippedGap);
     seg = cells[at + Cell.NextSend]!;
   } while (seg >= 0 && !(pool.has(seg, SegFlag.Boundary) && pool.get(seg, Seg.ClientSeq) === end));
@@ -292,6 +321,8 @@ export function abandonGap(core: Core, s: number): void {
       return;
     }
     setFlag(core, s, SessionFlag.Skipping);
+    if (isPushed) setFlag(core, s, SessionFlag.PushSeen);
+    else clearFlag(core, s, SessionFlag.PushSeen);
   }
   if (seg >= 0) advanceStored(core, s);
   closeForRenewal(core, s);
@@ -342,6 +373,7 @@ function skipToRequest(core: Core, s: number, begins: boolean, needed: number): 
     return true;
   }
   leaveOut(core, begins);
+  notePush(core, s);
   const end = seqAdd(packet.seq, packet.payloadBytes) | 0;
   cells[at + Cell.ClientNext] = end;
   cells[at + Cell.ClientSent] = end;

@@ -374,10 +374,13 @@ export class CopyEngine {
     cells[at + Cell.ClientShift] = SHIFT_DEFAULT;
     cells[at + Cell.ClientNext] = packet.seq;
     cells[at + Cell.ClientSent] = packet.seq;
-    // Silent since long before: this begins a request. Else nobody knows what it is the middle of.
-    const since = clock[Clock.Now]! - Math.max(clock[Clock.Start]!, clock[Clock.Shed]!);
-    const before = since >= options.takeUpAfterNs ? -1 : 0;
-    cells[at + Cell.StoredAck] = seqAdd(packet.ack, before);
+    // Silent since long before, and none whose packets were passed over: this begins a request. Else nobody knows what
+    // it is the middle of.
+    const isRested =
+      clock[Clock.Now]! - clock[Clock.Start]! >= options.takeUpAfterNs &&
+      clock[Clock.Shed] === Number.NEGATIVE_INFINITY;
+    if (isRested) setFlag(core, s, SessionFlag.PushSeen);
+    cells[at + Cell.StoredAck] = seqAdd(packet.ack, isRested ? -1 : 0);
     cells[at + Cell.SentAck] = packet.ack;
     move(core, s, State.Idle);
     takeClientPacket(core, s);

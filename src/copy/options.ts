@@ -54,8 +54,8 @@ export interface EngineOptions {
   /** After our FIN, without any segment of the target. */
   readonly finWaitNs: number;
   /**
-   * A first packet with data that comes this long after the start (or after the last session shed) begins a request:
-   * its session was silent until then.
+   * A first packet with data that comes this long after the start begins a request, as its session was silent until
+   * then; not so once sessions have been shed.
    */
   readonly takeUpAfterNs: number;
   /** Share of clients that are copied, 0..100, and the time over which it rises to that. */

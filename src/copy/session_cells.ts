@@ -115,6 +115,8 @@ export const SessionFlag = {
   Hurry: 262144,
   /** The target's bytes are to be acknowledged with the next packet, at once. */
   AckNow: 524288,
+  /** The client's bytes known last ended with PSH: a request may begin behind them. */
+  PushSeen: 1048576,
 } as const;
 
 export const RecoveryMode = { None: 0, Fast: 1, Loss: 2 } as const;

@@ -35,6 +35,8 @@ const ACK_AGE_MAX = 1 << 24;
 const WINDOW_MIN = 1 << 20;
 /** Acknowledge at once when this many segments' bytes wait for it: a target in slow start depends on it. */
 const ACK_SEGMENTS = 4;
+/** Part of the first time-out after which a SYN is repeated that an old connection's remains have answered. */
+const ASK_AGAIN_SHARE = 8;
 
 /** Takes a target's header into session `s`. */
 export function takeTargetHeader(core: Core, s: number, h: Int32Array): void {
@@ -61,7 +63,7 @@ function takeSynAnswer(core: Core, s: number, h: Int32Array): void {
     core.bump(Count.TargetInvalid);
     if ((flags & TcpFlag.Rst) !== 0) return;
     sendReset(core, s, h[Header.Ack]!, false);
-    setDeadline(core, s, Time.Retransmit, core.clock[Clock.Now]! + core.options.ackDelayNs);
+    askAgain(core, s);
     return;
   }
   if ((flags & TcpFlag.Rst) !== 0) {
@@ -74,6 +76,15 @@ function takeSynAnswer(core: Core, s: number, h: Int32Array): void {
     return;
   }
   open(core, s, h);
+}
+
+/** The target has answered, if for another connection: the next SYN comes soon, and is none of the tries in vain. */
+function askAgain(core: Core, s: number): void {
+  const { cells, clock, options, times } = core;
+  const at = s * CELLS;
+  if (clock[Clock.Now]! - times[s * TIMES + Time.Progress]! > options.silentNs) return;
+  if (cells[at + Cell.Backoff]! > 0) cells[at + Cell.Backoff]! -= 1;
+  setDeadline(core, s, Time.Retransmit, clock[Clock.Now]! + options.rtoInitialNs / ASK_AGAIN_SHARE);
 }
 
 /** Takes the SYN-ACK's terms, acknowledges it, sends what waits. */

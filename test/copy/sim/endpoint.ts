@@ -65,6 +65,8 @@ export class Endpoint {
   #tsRecent = 0;
   #held: Uint8Array[] = [];
   #recover = 0;
+  /** Where segments with PSH ended. */
+  readonly #ends: Set<number> = new Set();
 
   constructor(
     world: World,
@@ -293,6 +295,7 @@ export class Endpoint {
       const isLast = offset + length === this.#out.length;
       const seq = this.nxt;
       this.nxt = (this.nxt + length) >>> 0;
+      if (isLast) this.#ends.add(this.nxt);
       this.#emit(isLast ? ACK | PSH : ACK, seq, this.#out.slice(offset, offset + length));
       if (flight === 0) this.#arm();
     }
@@ -313,7 +316,8 @@ export class Endpoint {
     else {
       const mss = Math.min(this.#peerMss, this.#traits.mss) - (this.isTsAgreed ? 12 : 0);
       const bytes = this.#out.slice(0, Math.min(mss, delta(this.una, this.nxt)));
-      if (bytes.length > 0) this.#emit(ACK | PSH, this.una, bytes);
+      if (bytes.length > 0)
+        this.#emit(this.#ends.has((this.una + bytes.length) >>> 0) ? ACK | PSH : ACK, this.una, bytes);
       else if (this.finSent) this.#emit(FIN | ACK, this.una, bytes);
     }
   }
