@@ -30,7 +30,8 @@ export class CacheRouter implements Router {
     const known = groupDigits(this.#cache.packets);
     return new OperatorError(
       'FORMAT',
-      `${this.#path} knows ${known} packets and says nothing about packet ${groupDigits(number)}: make a cache of this capture`,
+      `${this.#path} knows ${known} packets and says nothing about packet ${groupDigits(number)}: ` +
+        'make a cache of this capture',
     );
   }
 }

@@ -30,16 +30,16 @@ const FILES: OptionGroup = {
       value: 'FILE',
       ours: true,
       parse: text,
-      help: `Write server packets (the secondary side of --cachefile or --auto) to this file instead. Packets that a cache
-        says are not to be sent stay in --outfile`,
+      help: `Write server packets (the secondary side of --cachefile or --auto) to this file instead. Packets that a
+        cache says are not to be sent stay in --outfile`,
     },
     {
       name: 'cachefile',
       short: 'c',
       value: 'FILE',
       parse: text,
-      help: `Tell client from server packets by a tcpprep cache. Packets that it says are not to be sent are written as they
-        are`,
+      help: `Tell client from server packets by a tcpprep cache. Packets that it says are not to be sent are written as
+        they are`,
       default: 'all packets are client packets',
     },
     {
@@ -71,8 +71,8 @@ const FILES: OptionGroup = {
       value: 'POLICY',
       ours: true,
       parse: choice({ error: 'error', skip: 'skip', truncate: 'truncate', fragment: 'fragment', segment: 'segment' }),
-      help: `What becomes of packets whose layer 3 is longer than --mtu: error (stop), skip, truncate, fragment (IP), segment
-        (TCP, as a network card does; other IP packets are fragmented)`,
+      help: `What becomes of packets whose layer 3 is longer than --mtu: error (stop), skip, truncate, fragment (IP),
+        segment (TCP, as a network card does; other IP packets are fragmented)`,
       default: 'they stay as they are',
     },
     {
@@ -104,8 +104,8 @@ const TIME: OptionGroup = {
       value: 'TIME',
       ours: true,
       parse: instant,
-      help: `Move all time stamps so that the first packet gets this one: ISO 8601 (local time where it names no zone), or
-        seconds since 1970`,
+      help: `Move all time stamps so that the first packet gets this one: ISO 8601 (local time where it names no zone),
+        or seconds since 1970`,
     },
   ],
 };
@@ -117,8 +117,9 @@ const FRAGROUTE: OptionGroup = {
       name: 'fragroute',
       value: 'FILE',
       parse: text,
-      help: `Pass packets through the rules in FILE, one directive a line: delay, drop, dup, echo, ip_chaff, ip_frag, ip_opt,
-        ip_tos, ip_ttl, ip6_opt, ip6_qos, order, print, tcp_chaff, tcp_opt, tcp_seg. Packets without IP pass unchanged`,
+      help: `Pass packets through the rules in FILE, one directive a line: delay, drop, dup, echo, ip_chaff, ip_frag,
+        ip_opt, ip_tos, ip_ttl, ip6_opt, ip6_qos, order, print, tcp_chaff, tcp_opt,
+        tcp_seg. Packets without IP pass unchanged`,
     },
     {
       name: 'fragdir',
@@ -146,8 +147,8 @@ const PRIVACY: OptionGroup = {
       value: 'KEYFILE',
       ours: true,
       parse: text,
-      help: `Replace addresses in everything that is written, after all other edits: IPv4 and IPv6 keeping common prefixes
-        (Crypto-PAn), MAC addresses, in quoted packets and tunnels, too. The file has a key of 32 bytes
+      help: `Replace addresses in everything that is written, after all other edits: IPv4 and IPv6 keeping common
+        prefixes (Crypto-PAn), MAC addresses, in quoted packets and tunnels, too. The file has a key of 32 bytes
         (head -c 32 /dev/urandom): the same key, the same addresses`,
     },
     {
@@ -155,7 +156,8 @@ const PRIVACY: OptionGroup = {
       value: 'POLICY',
       ours: true,
       parse: choice({ keep: 'keep', zero: 'zero', cut: 'cut' }),
-      help: 'What becomes of what stands behind the transport header: keep, zero (same length) or cut. Checksums are kept true',
+      help: `What becomes of what stands behind the transport header: keep, zero (same length) or cut. Checksums are
+        kept true`,
       default: 'zero',
     },
     { name: 'anonymize-keep-oui', ours: true, help: "Keep the maker's part of MAC addresses" },

@@ -25,8 +25,8 @@ export class FragrouteStage {
   }
 
   /**
-   * The packets that frame `i` becomes, valid until the next call; null: it stays as it is, being no IP packet, or for a
-   * reason that is counted as a failure.
+   * The packets that frame `i` becomes, valid until the next call; null: it stays as it is, being no IP packet, or for
+   * a reason that is counted as a failure.
    */
   pass(batch: FrameBatch, i: number, tally: RewriteTally): FrameBatch | null {
     const engine = this.#engine;

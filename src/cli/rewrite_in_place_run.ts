@@ -1,6 +1,6 @@
 /**
- * The fast way from file to file: a classic capture in this machine's byte order, written with the stamps it has, by edits
- * that make no packet longer. Everything else goes packet by packet (`rewrite_stream.ts`).
+ * The fast way from file to file: a classic capture in this machine's byte order, written with the stamps it has, by
+ * edits that make no packet longer. Everything else goes packet by packet (`rewrite_stream.ts`).
  */
 import fs from 'node:fs';
 import os from 'node:os';

@@ -260,9 +260,9 @@ const TUNNEL_ROWS: OptionGroup = {
       ours: true,
       parse: of(parseTagRules),
       timesMax: TAG_RULES_MAX,
-      help: `Change VLAN tags at any depth, 0 the outermost: push:100 or push:1.vid=100,1.pri=3,1.dei=0,1.tpid=802.1ad; pop,
-        pop:1 or pop:all; set:0.vid=100,1.pri=5; map:10-20=110-120 (tags of every depth; 0.10=110 of that one). Tags that
-        are not there are not changed. Repeatable, in order`,
+      help: `Change VLAN tags at any depth, 0 the outermost: push:100 or push:1.vid=100,1.pri=3,1.dei=0,1.tpid=802.1ad;
+        pop, pop:1 or pop:all; set:0.vid=100,1.pri=5; map:10-20=110-120 (tags of every depth; 0.10=110 of that one).
+        Tags that are not there are not changed. Repeatable, in order`,
     },
     {
       name: 'layer',
@@ -270,14 +270,15 @@ const TUNNEL_ROWS: OptionGroup = {
       ours: true,
       parse: word(['outer', 'inner', 'all']),
       default: 'outer',
-      help: `Which packets of a tunnelled frame (VXLAN, GRE, IP in IP, MPLS) the options about MAC and IP addresses, ports and
-        header fields change: the outermost, the innermost, or each. Checksums of the tunnels around stay true`,
+      help: `Which packets of a tunnelled frame (VXLAN, GRE, IP in IP, MPLS) the options about MAC and IP addresses,
+        ports and header fields change: the outermost, the innermost, or each. Checksums of the
+        tunnels around stay true`,
     },
     {
       name: 'decap',
       ours: true,
-      help: `Take tunnels off (VXLAN, GRE, IP in IP, MPLS) before everything else: inner Ethernet frames stand for themselves,
-        inner IP packets get the outer link header`,
+      help: `Take tunnels off (VXLAN, GRE, IP in IP, MPLS) before everything else: inner Ethernet frames stand for
+        themselves, inner IP packets get the outer link header`,
     },
   ],
 };

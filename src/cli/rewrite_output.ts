@@ -1,4 +1,7 @@
-/** The capture that a rewriting writes: header as the reference tool's, link types checked, stamps within a file's reach. */
+/**
+ * The capture that a rewriting writes: header as the reference tool's, link types checked, stamps within a file's
+ * reach.
+ */
 import fs from 'node:fs';
 import { OperatorError } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
@@ -94,7 +97,9 @@ export class RewriteOutput {
     const names = `${linktypeName(this.#spec.linktype)} and ${linktypeName(linktype)}`;
     throw new OperatorError(
       'FRAMING',
-      `packet ${groupDigits(this.packetsWritten + 1)} of ${this.name} would have another link type (${names}), which a pcap file cannot hold: add --format=pcapng, or --dlt to convert all`,
+      `packet ${groupDigits(this.packetsWritten + 1)} of ${this.name} ` +
+        `would have another link type (${names}), which a pcap file cannot hold: ` +
+        'add --format=pcapng, or --dlt to convert all',
     );
   }
 
@@ -102,7 +107,8 @@ export class RewriteOutput {
     const where = sec < 0 ? 'before 1970' : 'after 2106';
     throw new OperatorError(
       'USAGE',
-      `packet ${groupDigits(this.packetsWritten + 1)} of ${this.name} would be stamped ${where}, which a capture cannot say: give another --shift-time or --start-at`,
+      `packet ${groupDigits(this.packetsWritten + 1)} of ${this.name} ` +
+        `would be stamped ${where}, which a capture cannot say: give another --shift-time or --start-at`,
     );
   }
 }

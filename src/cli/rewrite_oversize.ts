@@ -35,8 +35,8 @@ export class OversizeStage {
   }
 
   /**
-   * What becomes of a frame that `isTooLong` was just true for: no frames to leave it out, null where it cannot be split.
-   * The batch is overwritten by the next call. Throws `OperatorError('MTU')` for `error`.
+   * What becomes of a frame that `isTooLong` was just true for: no frames to leave it out, null where it cannot be
+   * split. The batch is overwritten by the next call. Throws `OperatorError('MTU')` for `error`.
    */
   split(batch: FrameBatch, i: number): FrameBatch | null {
     const parts = this.#parts;
@@ -48,7 +48,8 @@ export class OversizeStage {
       const layer3 = batch.len[i]! - this.#linkLen;
       throw new OperatorError(
         'MTU',
-        `packet ${batch.numberFirst + i} has ${layer3} bytes above its link header, more than --mtu=${this.#mtuBytes}: choose --oversize=segment, fragment, truncate or skip`,
+        `packet ${batch.numberFirst + i} has ${layer3} bytes above its link header, more than ` +
+          `--mtu=${this.#mtuBytes}: choose --oversize=segment, fragment, truncate or skip`,
       );
     }
     const limit = this.#linkLen + this.#mtuBytes;

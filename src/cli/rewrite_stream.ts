@@ -1,6 +1,6 @@
 /**
- * A rewriting packet by packet: every input, format and option. What `rewrite_in_place.ts` cannot do, this can, at about
- * twice its cost.
+ * A rewriting packet by packet: every input, format and option. What `rewrite_in_place.ts` cannot do, this can, at
+ * about twice its cost.
  */
 import { BATCH_FRAMES, FrameBatch } from '../base/batch.ts';
 import { OperatorError } from '../base/errors.ts';
@@ -123,7 +123,8 @@ export class StreamRewriting {
     if (lack === null) return;
     throw new OperatorError(
       'USAGE',
-      `--dlt=enet makes Ethernet headers of ${linktypeName(linktype)} frames, which have no ${lack.what}: add ${lack.option}`,
+      `--dlt=enet makes Ethernet headers of ${linktypeName(linktype)} frames, ` +
+        `which have no ${lack.what}: add ${lack.option}`,
     );
   }
 

@@ -25,8 +25,8 @@ const NOTES: readonly string[] = [
    stands on standard output, on standard error where the capture is written to standard output.`,
   `Long names may be cut to a unique prefix, "_" stands for "-", values follow "=" or a blank.`,
   `Exit status: 0 everything asked for was done; 1 it ran, but some packets could not be edited as asked for, or the
-   capture is damaged, or a file cannot be read or written; 2 the command line or a file it names is wrong; 3 the machine
-   refused.`,
+   capture is damaged, or a file cannot be read or written; 2 the command line or a file it names is wrong; 3 the
+        machine refused.`,
 ];
 
 export const REWRITE_TABLE: CommandTable = {

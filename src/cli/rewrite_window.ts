@@ -1,6 +1,6 @@
 /**
- * HOT: the records of one window of a classic capture, edited where they lie in the read buffer, which is then written as
- * it is: no packet is copied and no header rebuilt unless its length changes. Budget 15 ns a record beside the edit.
+ * HOT: the records of one window of a classic capture, edited where they lie in the read buffer, which is then written
+ * as it is: no packet is copied and no header rebuilt unless its length changes. Budget 15 ns a record beside the edit.
  */
 import { FrameBatch } from '../base/batch.ts';
 import { FRAME_BYTES_MAX, type Region } from '../base/region.ts';
@@ -77,8 +77,8 @@ export class WindowEditor {
   }
 
   /**
-   * Edits the records of [0, end), of which the first is packet `number`; `end` is where a record ends (`scan`). Returns
-   * how many bytes of the region, from its first, are to be written. May throw the router's `OperatorError`.
+   * Edits the records of [0, end), of which the first is packet `number`; `end` is where a record ends (`scan`).
+   * Returns how many bytes of the region, from its first, are to be written. May throw the router's `OperatorError`.
    */
   edit(end: number, number: number): number {
     const view = this.#region.view;

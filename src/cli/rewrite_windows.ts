@@ -1,7 +1,7 @@
 /**
- * A file rewritten window by window, by one thread or several. Threads take windows in turn: who takes one reads it, finds
- * where its last whole record ends, and says so to the next; the editing in between needs no order. Where a window's bytes
- * go is known as soon as the one before has been edited, so that packets may be left out.
+ * A file rewritten window by window, by one thread or several. Threads take windows in turn: who takes one reads it,
+ * finds where its last whole record ends, and says so to the next; the editing in between needs no order. Where a
+ * window's bytes go is known as soon as the one before has been edited, so that packets may be left out.
  *
  * Nothing here loads a foreign library: small files are done before that would be ready.
  */

@@ -1,9 +1,9 @@
 /**
  * HOT: a spec compiled into one straight pass over each packet. Every edit is applied once, in this order:
  *
- * FCS off; tunnels off; new framing; MAC addresses; VLAN tags; TOS, TTL, traffic class, flow label; ports; sequence numbers;
- * fuzzing; cut packets and MTU; addresses (and what ICMP errors quote); IP length; full checksums where asked for; MAC
- * address of IP multicast.
+ * FCS off; tunnels off; new framing; MAC addresses; VLAN tags; TOS, TTL, traffic class, flow label; ports; sequence
+ * numbers; fuzzing; cut packets and MTU; addresses (and what ICMP errors quote); IP length; full checksums where asked
+ * for; MAC address of IP multicast.
  *
  * Everything that can fail is decided before the first byte is written. Budget 60 ns beyond decoding.
  */

@@ -1,7 +1,8 @@
 /**
  * HOT: edits of IPv4, IPv6, ARP and of the ports and sequence numbers above them. Every checksum that covers an edited
- * field is updated by the difference (RFC 1624): a true one stays true, a wrong one stays as wrong as it was. Differences
- * add up in the frame: whoever calls tells them to the checksums (`applyPending`) before anything else looks at those.
+ * field is updated by the difference (RFC 1624): a true one stays true, a wrong one stays as wrong as it was.
+ * Differences add up in the frame: whoever calls tells them to the checksums (`applyPending`) before anything else
+ * looks at those.
  */
 import {
   ArpOperation,

@@ -1,6 +1,6 @@
 /**
- * HOT: MAC edits of Ethernet frames: pairs by direction, substitutions, seeded addresses. The last 32 bits of an address
- * are a signed number in here: V8 keeps larger ones in heap numbers.
+ * HOT: MAC edits of Ethernet frames: pairs by direction, substitutions, seeded addresses. The last 32 bits of an
+ * address are a signed number in here: V8 keeps larger ones in heap numbers.
  */
 import {
   ethernetDstHigh,

@@ -1,6 +1,6 @@
 /**
- * HOT: `--vlan`: VLAN tags pushed, popped, set and mapped at any depth, one rule after another. A rule about a tag that is
- * not there leaves the frame alone.
+ * HOT: `--vlan`: VLAN tags pushed, popped, set and mapped at any depth, one rule after another. A rule about a tag that
+ * is not there leaves the frame alone.
  */
 import { ETHERNET_HEADER_LEN, ethernetTypeAt } from '../wire/ethernet.ts';
 import type { Layers } from '../wire/layers.ts';

@@ -1,6 +1,6 @@
 /**
- * HOT: changes of headers told to the checksums that cover them. Edits add up in the frame, and each checksum is updated
- * once: measured 10 to 15 ns cheaper than once a field.
+ * HOT: changes of headers told to the checksums that cover them. Edits add up in the frame, and each checksum is
+ * updated once: measured 10 to 15 ns cheaper than once a field.
  */
 import { checksumApply, checksumApplyUdp } from '../wire/checksum.ts';
 import { icmpv6ChecksumAt } from '../wire/icmpv6.ts';

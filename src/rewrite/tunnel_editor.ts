@@ -1,6 +1,6 @@
 /**
- * HOT: `--layer inner|all`: the packets inside tunnels (VXLAN, GRE, IP in IP, MPLS in IP), each decoded as a frame of its
- * own where it lies. The sums of the tunnels around it that cover it stay as true as they were.
+ * HOT: `--layer inner|all`: the packets inside tunnels (VXLAN, GRE, IP in IP, MPLS in IP), each decoded as a frame of
+ * its own where it lies. The sums of the tunnels around it that cover it stay as true as they were.
  */
 import { checksumAdd } from '../wire/checksum.ts';
 import { checkGre, greChecksumAt } from '../wire/gre.ts';

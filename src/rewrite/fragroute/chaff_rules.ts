@@ -1,6 +1,6 @@
 /**
- * `ip_chaff`, `tcp_chaff`: beside each packet another one with noise for its payload, made so that the receiver does not
- * take it, while something in between may.
+ * `ip_chaff`, `tcp_chaff`: beside each packet another one with noise for its payload, made so that the receiver does
+ * not take it, while something in between may.
  */
 import { fixIpv4Checksum, IPV4_MIN_HEADER_LEN, setIpv4Ttl } from '../../wire/ipv4.ts';
 import { setIpv6HopLimit } from '../../wire/ipv6.ts';

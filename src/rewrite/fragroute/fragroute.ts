@@ -1,6 +1,6 @@
 /**
- * Fragroute's rules over the packets of a capture (Dug Song's fragroute, after Ptacek and Newsham 1998): what an attacker
- * does to get past whatever looks at packets on the way. IPv4 and IPv6; the same seed gives the same packets.
+ * Fragroute's rules over the packets of a capture (Dug Song's fragroute, after Ptacek and Newsham 1998): what an
+ * attacker does to get past whatever looks at packets on the way. IPv4 and IPv6; the same seed gives the same packets.
  */
 import { FrameBatch } from '../../base/batch.ts';
 import { plainRegion } from '../../base/region.ts';
@@ -39,8 +39,9 @@ export class Fragroute {
   }
 
   /**
-   * What frame `i` becomes: frames in the scratch of its region, valid until the scratch is reset or the next call. Null:
-   * it stays as it is: no IP packet, or one that the capture has cut (`cut`), or too many would come out (`tooMany`).
+   * What frame `i` becomes: frames in the scratch of its region, valid until the scratch is reset or the next call.
+   * Null: it stays as it is: no IP packet, or one that the capture has cut (`cut`), or too many would come out
+   * (`tooMany`).
    */
   pass(batch: FrameBatch, i: number): FrameBatch | null {
     const layers = this.#layers;
