@@ -1,8 +1,8 @@
 /**
  * Splitting a capture: `tsprep` against tcpprep, in wall-clock and processor time, start-up included.
  *
- * `npm run bench -- prep [--runs 9] [--packets 1000000]`. Runs come in pairs, ours and theirs in turn, so that both meet
- * the same load of the machine; the ratio is the median over the pairs. Files lie in memory. Needs the program tcpprep.
+ * `npm run bench -- prep [--runs 9] [--packets 1000000]`. Runs come in pairs, ours and theirs in turn, so that both
+ * meet the same load of the machine; the ratio is the median over the pairs. Files lie in memory. Needs tcpprep.
  */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -84,9 +84,8 @@ function compare(name: string, args: readonly string[], capture: string, directo
       .toFixed(0)
       .padStart(5)} ms CPU`;
   };
-  console.log(
-    `${name.padEnd(16)} tsprep ${ms('ours')}   tcpprep ${ms('theirs')}   ${wall.toFixed(2)}x wall ${cpu.toFixed(2)}x CPU`,
-  );
+  const ratios = `${wall.toFixed(2)}x wall ${cpu.toFixed(2)}x CPU`;
+  console.log(`${name.padEnd(16)} tsprep ${ms('ours')}   tcpprep ${ms('theirs')}   ${ratios}`);
 }
 
 main();

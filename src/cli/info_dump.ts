@@ -148,7 +148,8 @@ class Dump {
       const sec = view.getUint32(at, little);
       const fraction = view.getUint32(at + 4, little);
       const caplen = view.getUint32(at + 8, little);
-      const head = `${number}\t${pad(view.getUint32(at + 12, little))}\t\t${pad(caplen)}\t\t${hex(sec)}.${hex(fraction)}`;
+      const lengths = `${pad(view.getUint32(at + 12, little))}\t\t${pad(caplen)}`;
+      const head = `${number}\t${lengths}\t\t${hex(sec)}.${hex(fraction)}`;
       const more = kuznetzov ? this.#kuznetzov(at + RECORD_BYTES, little) : '';
       const place = `${this.#path}: packet ${number} at byte ${this.#offset}`;
       this.#skip(recordBytes);

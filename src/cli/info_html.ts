@@ -88,7 +88,8 @@ report.files.forEach((file, i) => {
   if (file.time === null) return;
   const rate = file.time.rate;
   const xs = rate.packets.map((_, k) => k * rate.binSeconds);
-  line('packets-' + i, 'Packets per second', 'packets/s', xs, rate.packets.map((n) => n / rate.binSeconds), '#1565c022');
+  const perSecond = rate.packets.map((n) => n / rate.binSeconds);
+  line('packets-' + i, 'Packets per second', 'packets/s', xs, perSecond, '#1565c022');
   line('bits-' + i, 'Mbit per second', 'Mbit/s', xs, rate.bytes.map((n) => n * 8 / rate.binSeconds / 1e6), '#2e7d3222');
   const classes = file.sizes.classes;
   const names = classes.map((c) => c.to === null ? c.from + '+' : c.from + '-' + c.to);
@@ -96,7 +97,8 @@ report.files.forEach((file, i) => {
     scales: { x: { time: false, range: [-0.6, classes.length - 0.4] } },
     series: [{ label: 'bytes', value: (_, v) => v === null ? '' : names[v] },
       { label: 'packets', stroke: '#6a1b9a', fill: '#6a1b9a66', paths: uPlot.paths.bars({ size: [0.8, 80] }) }],
-    axes: [{ splits: () => classes.map((_, k) => k), values: (_, ks) => ks.map((k) => names[k] ?? '') }, { size: 80 }] },
+    axes: [{ splits: () => classes.map((_, k) => k), values: (_, ks) => ks.map((k) => names[k] ?? '') },
+      { size: 80 }] },
     [classes.map((_, k) => k), classes.map((c) => c.packets)], document.getElementById('sizes-' + i));
 });
 `;

@@ -82,7 +82,8 @@ function* timeLines(facts: CaptureFacts, time: TimeFacts): Generator<string> {
 
 function* sizeLines(facts: CaptureFacts): Generator<string> {
   const { sizes, findings } = facts;
-  const range = `${groupDigits(sizes.min)} to ${groupDigits(sizes.max)} bytes (packet ${groupDigits(sizes.maxAtPacket)})`;
+  const longest = `${groupDigits(sizes.max)} bytes (packet ${groupDigits(sizes.maxAtPacket)})`;
+  const range = `${groupDigits(sizes.min)} to ${longest}`;
   yield row('Lengths', `${range}, mean ${decimal(sizes.mean)}; longest IP packet ${groupDigits(sizes.networkMax)}`);
   const odd: string[] = [];
   const add = (packets: number, what: string): void => {

@@ -18,8 +18,8 @@ export const AUTO_ROWS: readonly OptionRow[] = [
     value: 'MODE',
     ours: true,
     parse: choice(AUTO_MODES),
-    help: `Split without a cache: clients' packets are primary, servers' secondary, told apart as by tsprep --auto, in mode
-      bridge, router, client, server or first. The captures are read once more beforehand, all of them together`,
+    help: `Split without a cache: clients' packets are primary, servers' secondary, told apart as by tsprep --auto, in
+      mode bridge, router, client, server or first. The captures are read once more beforehand, all of them together`,
   },
   {
     name: 'ratio',

@@ -12,8 +12,8 @@ const MODES: OptionGroup = {
       short: 'a',
       value: 'MODE',
       parse: choice(AUTO_MODES),
-      help: `Judge each host by its traffic: who opens TCP connections and asks DNS is a client, who accepts and answers is
-        a server. Hosts that do neither: client (mode client), server (bridge and server), server if they lie in the
+      help: `Judge each host by its traffic: who opens TCP connections and asks DNS is a client, who accepts and answers
+        is a server. Hosts that do neither: client (mode client), server (bridge and server), server if they lie in the
         network of a server (router). Mode first: client if first seen as a source, server if as a destination`,
     },
     {
@@ -21,8 +21,8 @@ const MODES: OptionGroup = {
       short: 'c',
       value: 'LIST',
       parse: addressList,
-      help: `Packets from these addresses are primary, as 10.0.0.0/8,192.168.1.1 or 2001:db8::/32, [2001:db8::1]; others are
-        secondary`,
+      help: `Packets from these addresses are primary, as 10.0.0.0/8,192.168.1.1 or 2001:db8::/32, [2001:db8::1]; others
+        are secondary`,
     },
     {
       name: 'regex',
@@ -96,8 +96,8 @@ const DETAILS: OptionGroup = {
       short: 'x',
       value: 'RULE',
       parse: packetRule,
-      help: `Only these packets are to be sent: S:LIST by source, D:LIST by destination, B:LIST by both, E:LIST by either,
-        P:1-5,9,72- by number, F:EXPR by a pcap filter. Address rules pass packets without an IP header`,
+      help: `Only these packets are to be sent: S:LIST by source, D:LIST by destination, B:LIST by both, E:LIST by
+        either, P:1-5,9,72- by number, F:EXPR by a pcap filter. Address rules pass packets without an IP header`,
       default: 'all',
     },
     {
@@ -113,9 +113,9 @@ const DETAILS: OptionGroup = {
       value: 'TOOL',
       ours: true,
       parse: choice({ tcpprep: 'tcpprep' }),
-      help: `tcpprep: the bytes of tcpprep 4.5, defects included: --auto takes all IPv6 hosts for one, ECN bits hide a SYN,
-        mode router knows no networks, --reverse makes every packet secondary with --regex and does nothing with --auto
-        and --port`,
+      help: `tcpprep: the bytes of tcpprep 4.5, defects included: --auto takes all IPv6 hosts for one, ECN bits hide a
+        SYN, mode router knows no networks, --reverse makes every packet secondary with --regex and does nothing
+        with --auto and --port`,
     },
   ],
 };
@@ -136,7 +136,8 @@ const REPORTS: OptionGroup = {
     {
       name: 'explain',
       ours: true,
-      help: `Print for each host how it was judged and why; for --auto, --cidr and --regex. Works without --cachefile too`,
+      help: `Print for each host how it was judged and why; for --auto, --cidr and --regex. Works without --cachefile
+        too`,
     },
     { name: 'print-comment', short: 'P', value: 'CACHE', parse: text, help: 'Print the comment of a cache, and exit' },
     {

@@ -41,7 +41,7 @@ export class AutoClassifier implements Classifier {
     const ends = this.#ends;
     if (this.#first || this.#settled) {
       if (!ends.find(batch, i)) return Subject.NonIp;
-    } else if (!ends.decode(batch, i)) return Subject.NonIp;
+    } else if (!ends.findTransport(batch, i)) return Subject.NonIp;
     const view = batch.region.view;
     // As ARP, which no mode takes for a host's traffic: it comes before the first packet of a conversation.
     if (this.#first && ends.version === 6 && !this.#oneIpv6 && isNeighborDiscovery(view, ends.layers)) {
@@ -56,7 +56,7 @@ export class AutoClassifier implements Classifier {
       if (id === known) this.#sides[id] = Side.Client;
       this.#meet(view);
     } else if (!this.#settled) {
-      const kind = evidenceOf(view, ends.layers, this.spec.compat);
+      const kind = evidenceOf(view, ends, this.spec.compat);
       if (kind >= 0) this.#evidence[id * EVIDENCE_KINDS + kind]!++;
     }
     return id;
@@ -90,7 +90,8 @@ export class AutoClassifier implements Classifier {
       return null;
     }
     const [client, server] = [hostText(this.hosts, drawn.client), hostText(this.hosts, drawn.server)];
-    return `client ${client} and server ${server} share ${drawn.prefix} bits, so no network of up to /${minmask} parts them`;
+    const pair = `client ${client} and server ${server}`;
+    return `${pair} share ${drawn.prefix} bits, so no network of up to /${minmask} parts them`;
   }
 
   #judge(id: number): Side {

@@ -5,7 +5,7 @@
 import type { FrameBatch } from '../base/batch.ts';
 import { Fragment } from '../wire/layers.ts';
 import { IpProtocol } from '../wire/protocol.ts';
-import { dstPort } from '../wire/transport.ts';
+import { tcpDstPort } from '../wire/tcp.ts';
 import { type Classifier, type DirectionCommon, type Services, Subject } from './direction.ts';
 import { FragmentMemo } from './fragment_memo.ts';
 import { IpEnds } from './ip_ends.ts';
@@ -28,17 +28,18 @@ export class PortClassifier implements Classifier {
   }
 
   look(batch: FrameBatch, i: number): number {
-    if (!this.#ends.decode(batch, i)) return Subject.NonIp;
-    const layers = this.#ends.layers;
+    const ends = this.#ends;
+    if (!ends.findTransport(batch, i)) return Subject.NonIp;
     const view = batch.region.view;
-    if (layers.fragment === Fragment.Later) return this.#fragments.recall(view, layers, Subject.NonIp);
-    if (layers.l4 < 0) return Subject.NonIp;
-    const bit =
-      layers.l4Protocol === IpProtocol.Tcp ? SERVICE_TCP : layers.l4Protocol === IpProtocol.Udp ? SERVICE_UDP : 0;
-    if (bit === 0) return Subject.NonIp;
-    const toService = (this.#services[dstPort(view, layers)]! & bit) !== 0;
+    if (ends.fragment === Fragment.Later) return this.#fragments.recall(view, ends.layers, Subject.NonIp);
+    if (ends.l4 < 0) return Subject.NonIp;
+    const protocol = ends.l4Protocol;
+    if (protocol !== IpProtocol.Tcp && protocol !== IpProtocol.Udp) return Subject.NonIp;
+    const bit = protocol === IpProtocol.Tcp ? SERVICE_TCP : SERVICE_UDP;
+    // Ports lie in the same place in both.
+    const toService = (this.#services[tcpDstPort(view, ends.l4)]! & bit) !== 0;
     const subject = toService ? Subject.Primary : Subject.Secondary;
-    if (layers.fragment === Fragment.First) this.#fragments.remember(view, layers, subject);
+    if (ends.fragment === Fragment.First) this.#fragments.remember(view, ends.layers, subject);
     return subject;
   }
 

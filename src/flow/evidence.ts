@@ -8,6 +8,7 @@ import { Fragment, type Layers } from '../wire/layers.ts';
 import { IpProtocol } from '../wire/protocol.ts';
 import { TCP_MIN_HEADER_LEN, TcpFlag, tcpFlags } from '../wire/tcp.ts';
 import { UDP_HEADER_LEN, udpDstPort, udpSrcPort } from '../wire/udp.ts';
+import type { IpEnds } from './ip_ends.ts';
 
 export const Evidence = {
   None: -1,
@@ -35,24 +36,27 @@ const ROUTER_SOLICITATION = 133;
 const OPENING = TcpFlag.Syn | TcpFlag.Ack | TcpFlag.Fin | TcpFlag.Rst;
 const SYN_ACK = TcpFlag.Syn | TcpFlag.Ack;
 
-/** `exactFlags`: SYN and SYN-ACK count only without any other flag (ECN, PSH, URG). */
-export function evidenceOf(view: DataView, layers: Layers, exactFlags: boolean): Evidence {
-  const l4 = layers.l4;
-  if (l4 < 0 || layers.fragment === Fragment.Later) return Evidence.None;
-  switch (layers.l4Protocol) {
+/**
+ * Preconditions: `ends.findTransport` has looked at the frame. `exactFlags`: SYN and SYN-ACK count only without any
+ * other flag (ECN, PSH, URG).
+ */
+export function evidenceOf(view: DataView, ends: IpEnds, exactFlags: boolean): Evidence {
+  const l4 = ends.l4;
+  if (l4 < 0 || ends.fragment === Fragment.Later) return Evidence.None;
+  switch (ends.l4Protocol) {
     case IpProtocol.Tcp: {
-      if (layers.ipEnd - l4 < TCP_MIN_HEADER_LEN) return Evidence.None;
+      if (ends.ipEnd - l4 < TCP_MIN_HEADER_LEN) return Evidence.None;
       const flags = tcpFlags(view, l4) & (exactFlags ? 0xff : OPENING);
       if (flags === TcpFlag.Syn) return Evidence.Syn;
       return flags === SYN_ACK ? Evidence.SynAck : Evidence.None;
     }
     case IpProtocol.Udp:
-      return dnsEvidence(view, layers, l4);
+      return dnsEvidence(view, ends, l4);
     case IpProtocol.Icmp:
-      if (layers.ipVersion !== 4 || icmpType(view, l4) !== IcmpType.Unreachable) return Evidence.None;
+      if (ends.version !== 4 || icmpType(view, l4) !== IcmpType.Unreachable) return Evidence.None;
       return icmpCode(view, l4) === ICMP_PORT_UNREACHABLE ? Evidence.PortUnreachable : Evidence.None;
     case IpProtocol.Icmpv6:
-      if (layers.ipVersion !== 6 || icmpv6Type(view, l4) !== Icmpv6Type.Unreachable) return Evidence.None;
+      if (ends.version !== 6 || icmpv6Type(view, l4) !== Icmpv6Type.Unreachable) return Evidence.None;
       return icmpv6Code(view, l4) === ICMPV6_PORT_UNREACHABLE ? Evidence.PortUnreachable : Evidence.None;
     default:
       return Evidence.None;
@@ -60,12 +64,12 @@ export function evidenceOf(view: DataView, layers: Layers, exactFlags: boolean):
 }
 
 /** Between two ports 53 the QR bit decides (RFC 1035 section 4.1.1), where it was captured. */
-function dnsEvidence(view: DataView, layers: Layers, udp: number): Evidence {
+function dnsEvidence(view: DataView, ends: IpEnds, udp: number): Evidence {
   const fromDns = udpSrcPort(view, udp) === DNS_PORT;
   if (udpDstPort(view, udp) !== DNS_PORT) return fromDns ? Evidence.DnsResponse : Evidence.None;
   if (!fromDns) return Evidence.DnsQuery;
   const flags = udp + UDP_HEADER_LEN + 2;
-  return flags < layers.ipEnd && view.getUint8(flags) >= 0x80 ? Evidence.DnsResponse : Evidence.DnsQuery;
+  return flags < ends.ipEnd && view.getUint8(flags) >= 0x80 ? Evidence.DnsResponse : Evidence.DnsQuery;
 }
 
 /** Router and neighbor solicitations and advertisements, and redirects: RFC 4861 section 4. */

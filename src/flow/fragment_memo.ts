@@ -28,7 +28,7 @@ export class FragmentMemo {
   }
 }
 
-/** RFC 791 section 3.2, RFC 8200 section 4.5: addresses and identification (and the protocol in IPv4) name a datagram. */
+/** Addresses, identification, in IPv4 the protocol too, name a datagram (RFC 791 section 3.2, RFC 8200 4.5). */
 function keyOf(view: DataView, layers: Layers): number {
   const ip = layers.ip;
   let key: number;

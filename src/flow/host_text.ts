@@ -1,4 +1,4 @@
-/** IP addresses as people read them: dotted quads, and IPv6 in the one form of RFC 5952. For messages, never per packet. */
+/** IP addresses as people read them: dotted quads, IPv6 in the one form of RFC 5952. For messages, never per packet. */
 
 import { hostWords } from './host_memo.ts';
 import type { HostTable } from './hosts.ts';

@@ -1,4 +1,4 @@
-/** The survey of a capture: what `tsinfo` is made of. Apart from the folder's index, so that others need not load it. */
+/** The survey of a capture, which `tsinfo` is made of. Apart from the folder's index: others need not load it. */
 
 export { hostWords } from './host_memo.ts';
 export { addressText } from './host_text.ts';

@@ -1,6 +1,7 @@
 /**
- * HOT: when the packets of a capture came: span, gaps, order, and the rate over time in bins of equal length. Bins begin
- * at a millisecond and double whenever the capture outgrows them, so that memory is the same for a second and a year.
+ * HOT: when the packets of a capture came: span, gaps, order, and the rate over time in bins of equal length. Bins
+ * begin at a millisecond and double whenever the capture outgrows them, so that memory is the same for a second and a
+ * year.
  */
 import { HISTOGRAM_CELLS, histogramRecord } from '../base/histogram.ts';
 

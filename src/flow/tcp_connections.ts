@@ -76,7 +76,7 @@ export class TcpConnections {
     this.#slotsMax = slotsMax;
   }
 
-  /** Preconditions: `layers.l4` is a TCP header of a packet that is no fragment. `lengthOnWire`: of the frame at `at`. */
+  /** Preconditions: `layers.l4` is the TCP header of an unfragmented packet. `lengthOnWire`: of the frame `at`. */
   note(view: DataView, layers: Layers, at: number, lengthOnWire: number): void {
     this.segments++;
     const tcp = layers.l4;

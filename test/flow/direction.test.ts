@@ -18,6 +18,7 @@ import {
   Side,
   Subject,
 } from '../../src/flow/index.ts';
+import { IpEnds } from '../../src/flow/ip_ends.ts';
 import { drawServerNetworks, IPV6_MASK_FACTOR } from '../../src/flow/server_networks.ts';
 
 /** Hosts are numbers; `v6` puts them at 2001:db8::a.b.c.d, whose last word is the IPv4 address. */
@@ -363,6 +364,45 @@ t.test('packets chosen by address', (t) => {
     equal(chosen('source', false), '01011', 'packets without IP are never left out');
   }
   t.pass('four ends, both versions');
+  t.end();
+});
+
+t.test('the short way through plain frames finds what a whole decode finds', (t) => {
+  const seeds = [
+    packet(CLIENT, SERVER, { protocol: 6, payload: tcp(1, 80, 2) }),
+    packet(CLIENT, SERVER, { payload: udp(5000, 53) }),
+    packet(CLIENT, SERVER, { payload: udp(5000, 53), fragment: 0x2000 }),
+    packet(CLIENT, SERVER, { version: 6, protocol: 6, payload: tcp(1, 80, 18) }),
+  ];
+  const change = fc.tuple(fc.nat(60), fc.integer({ min: 0, max: 255 }));
+  const short = new IpEnds();
+  const whole = new IpEnds();
+  fc.assert(
+    fc.property(fc.constantFrom(...seeds), fc.array(change, { maxLength: 3 }), fc.nat(60), (seed, changes, cut) => {
+      const frame = seed.slice(0, Math.max(0, seed.length - (cut > 30 ? 0 : cut)));
+      for (const [at, value] of changes) if (at < frame.length) frame[at] = value;
+      const batch = batchOf([frame]);
+      const isIp = whole.decode(batch, 0);
+      equal(short.findTransport(batch, 0), isIp);
+      if (!isIp) return;
+      const { layers } = whole;
+      const found = [short.l4, short.l4Protocol, short.ipEnd, short.fragment, short.version, short.srcAt, short.dstAt];
+      const told = [
+        layers.l4,
+        layers.l4Protocol,
+        layers.ipEnd,
+        layers.fragment,
+        whole.version,
+        whole.srcAt,
+        whole.dstAt,
+      ];
+      deepEqual(found, told);
+      equal(short.find(batch, 0), true);
+      deepEqual([short.version, short.srcAt, short.dstAt], told.slice(4));
+    }),
+    { numRuns: 5000 },
+  );
+  t.pass('5,000 frames');
   t.end();
 });
 
