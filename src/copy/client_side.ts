@@ -193,7 +193,6 @@ function storePiece(core: Core, s: number, previous: number, next: number, seq: 
   const isPushed = isInList ? pool.has(previous, SegFlag.Push) : hasFlag(core, s, SessionFlag.PushSeen);
   if ((isPushed && seqAfter(known, before)) || isFirstData(core, s, seq)) setBoundary(core, seg, true);
   judgeNext(core, seg, next);
-  if (next < 0 && isLast) notePush(core, s);
   if (next < 0 && seqAfter(known, cells[at + Cell.StoredAck]!)) cells[at + Cell.StoredAck] = known;
   linkAfter(core, s, previous, seg);
   return seg;
@@ -237,7 +236,7 @@ function insertEnd(core: Core, s: number, seq: number, flag: number): number {
   return seg;
 }
 
-/** Moves `ClientNext` over what is stored without a gap. */
+/** Moves `ClientNext`, and what is known of its last byte, over what is stored without a gap. */
 function advanceStored(core: Core, s: number): void {
   const { cells, pool } = core;
   const at = s * CELLS;
@@ -249,7 +248,11 @@ function advanceStored(core: Core, s: number): void {
     if (pool.has(seg, SegFlag.OwnFin)) continue;
     if (seqAfter(pool.get(seg, Seg.ClientSeq), next)) break;
     const end = seqAdd(pool.get(seg, Seg.ClientSeq), pool.clientSpan(seg)) | 0;
-    if (seqAfter(end, next)) next = end;
+    if (seqAfter(end, next)) {
+      next = end;
+      if (pool.has(seg, SegFlag.Push)) setFlag(core, s, SessionFlag.PushSeen);
+      else clearFlag(core, s, SessionFlag.PushSeen);
+    }
     if (pool.has(seg, SegFlag.Fin)) setFlag(core, s, SessionFlag.ClientFin);
   }
   cells[at + Cell.ClientNext] = next;
