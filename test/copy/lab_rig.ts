@@ -142,6 +142,30 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
   return rig;
 }
 
+/** Logs client address, port, length and MD5 of every body. */
+const BODY_SERVER = `
+const { createHash } = require('node:crypto'), fs = require('node:fs');
+require('node:http').createServer((request, response) => {
+  const sum = createHash('md5');
+  let bytes = 0;
+  request.on('data', (chunk) => { sum.update(chunk); bytes += chunk.length; });
+  request.on('end', () => {
+    const { remoteAddress, remotePort } = request.socket;
+    fs.appendFileSync(process.argv[1], \`[\${remoteAddress}]:\${remotePort} \${bytes} \${sum.digest('hex')}\\n\`);
+    response.end('ok');
+  });
+}).listen(8081, '::', () => console.log('listening'));`;
+
+/** Servers on port 8081 of production and test server that check what they get. */
+export async function startBodyServers(rig: Rig): Promise<void> {
+  for (const [host, log] of [
+    [rig.production, rig.productionLog],
+    [rig.target, rig.targetLog],
+  ] as const) {
+    await host.spawn([process.execPath, '-e', BODY_SERVER, log]).waitFor(/listening/);
+  }
+}
+
 /** nginx that logs client address and port with every request. */
 async function serve(rig: Rig, host: Host, log: string, server: string): Promise<void> {
   fs.writeFileSync(log, '');

@@ -124,6 +124,7 @@ export class CopyAgent {
         else if (message.kind === 'done') isDone = true;
         else {
           isReady = true;
+          if (seat.crashes > 0) this.#note('info', `copying thread ${i + 1} runs again`);
           resolve();
         }
       });

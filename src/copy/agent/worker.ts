@@ -103,10 +103,13 @@ class CopyWorker {
     } else while (this.#rows.order === AgentOrder.Run) await this.#turn(Number.POSITIVE_INFINITY);
     await this.#closeSessions();
     this.#publish();
+  }
+
+  /** Also after a defect: sockets outlive their thread. */
+  close(): void {
     this.#tunnel?.close();
     this.#rings.close();
     this.#emitter.close();
-    post({ kind: 'done' });
   }
 
   #obey(command: WorkerCommand): void {
@@ -193,8 +196,18 @@ class CopyWorker {
   }
 }
 
+async function main(start: WorkerStart): Promise<void> {
+  const worker = new CopyWorker(start);
+  try {
+    await worker.run();
+  } finally {
+    worker.close();
+  }
+}
+
 try {
-  await new CopyWorker(workerData as WorkerStart).run();
+  await main(workerData as WorkerStart);
+  post({ kind: 'done' });
 } catch (error) {
   post({ kind: 'failed', error: describeError(error) });
 }
