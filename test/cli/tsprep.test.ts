@@ -7,15 +7,20 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import t from 'tap';
+import { BATCH_FRAMES, FrameBatch } from '../../src/base/batch.ts';
 import { Exit, OperatorError } from '../../src/base/errors.ts';
+import { plainRegion } from '../../src/base/region.ts';
 import { longHelp } from '../../src/cli/help.ts';
+import { PrepLoop } from '../../src/cli/prep_loop.ts';
 import { prepMain } from '../../src/cli/prep_main.ts';
 import { posixRegex } from '../../src/cli/prep_regex.ts';
 import { PREP_TABLE } from '../../src/cli/prep_table.ts';
 import { addressList, macList, packetRule, parseServices } from '../../src/cli/prep_values.ts';
 import { packetList } from '../../src/cli/values.ts';
-import { captureFrames } from '../../src/pcap/index.ts';
-import { type PrepCache, PrepVerdict, readPrepCache } from '../../src/pcap/prep_cache.ts';
+import { AUTO_DEFAULTS, openClassifier } from '../../src/flow/index.ts';
+import { captureFrames, openCapture } from '../../src/pcap/index.ts';
+import { type PrepCache, PrepCacheBuilder, PrepVerdict, readPrepCache } from '../../src/pcap/prep_cache.ts';
+import { Select } from '../../src/replay/select.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const CLI = join(here, '..', '..', 'src', 'cli', 'tsprep.js');
@@ -424,5 +429,32 @@ t.test('docs/tsprep.md', (t) => {
   }
   t.equal(HELP.exec(readFileSync(path, 'utf8'))?.[1], help, 'the help text stands in it (UPDATE_DOCS=1 renews it)');
   for (const line of help.split('\n')) if (line.length > 100) t.fail(`too long: ${line}`);
+  t.end();
+});
+
+t.test('a capture too long to keep is read a second time, with the same verdicts', (t) => {
+  const capture = join(FIXTURES, 'mixed', 'in.pcap');
+  const verdicts = (keptMax: number): string => {
+    const classifier = openClassifier({ ...AUTO_DEFAULTS, mode: 'bridge' });
+    const builder = new PrepCacheBuilder();
+    const ranges = packetList('2-400', '--include');
+    const select = new Select({ include: ranges, exclude: null, filter: null, limit: 0, durationNs: 0 }, null);
+    const loop = new PrepLoop(classifier, select, [], builder, keptMax);
+    const each = (take: (batch: FrameBatch) => void): void => {
+      const reader = openCapture(capture);
+      const batch = new FrameBatch(BATCH_FRAMES, plainRegion(0));
+      while (reader.read(batch) > 0) take(batch);
+      reader.close();
+    };
+    each((batch) => loop.take(batch));
+    classifier.settle();
+    const whole = loop.decideKept();
+    assert.equal(whole, keptMax >= 478);
+    if (!whole) each((batch) => loop.takeAgain(batch));
+    return letters(builder.build());
+  };
+  const all = verdicts(1000);
+  t.match(all, /^\.[Ps]+\.+$/);
+  for (const keptMax of [0, 1, 255, 256, 257, 477, 478]) assert.equal(verdicts(keptMax), all, `${keptMax} kept`);
   t.end();
 });
