@@ -112,7 +112,9 @@ export function lookAtInputs(
     onPackets,
   });
   const unparted = direction?.settle() ?? null;
-  if (unparted !== null) throw new OperatorError('FORMAT', `${unparted}: raise --minmask, or take another --auto mode`);
+  if (unparted !== null) {
+    throw new OperatorError('FORMAT', `${unparted}: raise --minmask, or take another --auto mode`);
+  }
   return {
     packets: scan.packets,
     linktype: scan.linktypes.values().next().value ?? Linktype.EN10MB,
