@@ -191,9 +191,13 @@ function storePiece(core: Core, s: number, previous: number, next: number, seq: 
   const isInList = previous >= 0 && !pool.has(previous, SegFlag.OwnFin);
   const before = isInList ? pool.get(previous, Seg.ClientAck) : cells[at + Cell.StoredAck]!;
   const isPushed = isInList ? pool.has(previous, SegFlag.Push) : hasFlag(core, s, SessionFlag.PushSeen);
-  if ((isPushed && seqAfter(known, before)) || isFirstData(core, s, seq)) setBoundary(core, seg, true);
+  // Behind a gap nobody knows what a segment follows: `judgeNext` tells when the gap is filled.
+  const reached = isInList
+    ? seqAdd(pool.get(previous, Seg.ClientSeq), pool.get(previous, Seg.Length)) | 0
+    : cells[at + Cell.ClientNext]!;
+  const begins = reached === seq && isPushed && seqAfter(known, before);
+  if (begins || isFirstData(core, s, seq)) setBoundary(core, seg, true);
   judgeNext(core, seg, next);
-  if (next < 0 && seqAfter(known, cells[at + Cell.StoredAck]!)) cells[at + Cell.StoredAck] = known;
   linkAfter(core, s, previous, seg);
   return seg;
 }
@@ -250,6 +254,8 @@ function advanceStored(core: Core, s: number): void {
     const end = seqAdd(pool.get(seg, Seg.ClientSeq), pool.clientSpan(seg)) | 0;
     if (seqAfter(end, next)) {
       next = end;
+      const ack = pool.get(seg, Seg.ClientAck);
+      if (seqAfter(ack, cells[at + Cell.StoredAck]!)) cells[at + Cell.StoredAck] = ack;
       if (pool.has(seg, SegFlag.Push)) setFlag(core, s, SessionFlag.PushSeen);
       else clearFlag(core, s, SessionFlag.PushSeen);
     }

@@ -15,10 +15,12 @@ const HABITS: readonly Habit[] = [
   'reset',
 ];
 const ROUGH: Partial<LinkTraits> = { loss: 0.01, duplication: 0.02, jitterNs: 3 * MS };
-const SEEDS = 3;
+const SEEDS = 2;
 /** One more seed, another one in each run; `TSREPLAY_SEED` gives it again. */
 const CHANCE = Number(process.env['TSREPLAY_SEED'] ?? Math.floor(Math.random() * 0x7fffffff));
 t.comment(`TSREPLAY_SEED=${CHANCE}`);
+// Some seconds of computing, more beside other work.
+t.setTimeout(120_000);
 
 /** Runs a scene with several seeds; `check` sees each stage at its end. Names the seed of what fails. */
 function each(scene: Omit<Scene, 'seed'>, check: (stage: Stage) => void, seeds = SEEDS): Record<string, number> {
@@ -43,9 +45,9 @@ t.test('every request arrives, whole and once, at any loss in every direction', 
   for (const loss of [0, 0.001, 0.01, 0.05]) {
     for (const habit of HABITS) {
       const requests = habit === 'post' ? 2 : habit === 'short' ? 1 : 12;
-      each({ habit, requests, clientLink: { loss }, targetLink: { loss }, replyLink: { loss } }, all, 7);
+      each({ habit, requests, clientLink: { loss }, targetLink: { loss }, replyLink: { loss } }, all, 4);
     }
-    t.pass(`loss ${loss}: ${HABITS.length} habits, 8 seeds each`);
+    t.pass(`loss ${loss}: ${HABITS.length} habits, 5 seeds each`);
   }
   t.end();
 });
