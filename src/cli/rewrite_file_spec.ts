@@ -1,5 +1,5 @@
-/** Option values of `tsrewrite` to a `RewriteFileSpec`. Reads no file but the key of `--anonymize`. */
-import { type AnonymizeSpec, type PayloadPolicy, readAnonymizeKey } from '../rewrite/anonymize_spec.ts';
+/** Option values of `tsrewrite` to a `RewriteFileSpec`. Pure: reads no file. */
+import type { AnonymizeSpec, PayloadPolicy } from '../rewrite/anonymize_spec.ts';
 import { EMPTY_REWRITE, type RewriteSpec } from '../rewrite/spec.ts';
 import { rewriteSpecFrom } from './rewrite_options.ts';
 import type { Stamp } from './rewrite_time.ts';
@@ -54,7 +54,6 @@ interface Values {
   readonly fragroute?: string;
   readonly fragdir?: 'c2s' | 's2c' | 'both';
   readonly fragrouteSeed?: number;
-  readonly anonymize?: string;
   readonly anonymizePayload?: PayloadPolicy;
   readonly anonymizeKeepOui?: true;
   readonly skipSoftErrors?: true;
@@ -63,10 +62,14 @@ interface Values {
   readonly workers?: number;
 }
 
-/** Throws a usage error for what only shows with all values together. */
+/**
+ * `anonymizeKey`: what the file of `--anonymize` holds, or null. Throws a usage error for what only shows with all values
+ * together.
+ */
 export function rewriteFileSpecFrom(
   options: Readonly<Record<string, unknown>>,
   operands: readonly string[],
+  anonymizeKey: Uint8Array | null,
 ): RewriteFileSpec {
   const values = options as Values;
   if (operands.length > 0) {
@@ -95,7 +98,7 @@ export function rewriteFileSpecFrom(
       values.fragroute === undefined
         ? null
         : { path: values.fragroute, direction: values.fragdir ?? 'both', seed: values.fragrouteSeed ?? 1 },
-    anonymize: anonymizeFrom(values),
+    anonymize: anonymizeFrom(values, anonymizeKey),
     skipSoftErrors: values.skipSoftErrors ?? false,
     strict: values.strict ?? false,
     workers: values.workers ?? 1,
@@ -103,14 +106,9 @@ export function rewriteFileSpecFrom(
   return spec;
 }
 
-/** Reads the key. */
-function anonymizeFrom(values: Values): AnonymizeSpec | null {
-  if (values.anonymize === undefined) return null;
-  return {
-    key: readAnonymizeKey(values.anonymize),
-    payload: values.anonymizePayload ?? 'zero',
-    keepOui: values.anonymizeKeepOui ?? false,
-  };
+function anonymizeFrom(values: Values, key: Uint8Array | null): AnonymizeSpec | null {
+  if (key === null) return null;
+  return { key, payload: values.anonymizePayload ?? 'zero', keepOui: values.anonymizeKeepOui ?? false };
 }
 
 /** Sentences about options that do nothing as they are given. */

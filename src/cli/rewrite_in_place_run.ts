@@ -51,6 +51,7 @@ export async function rewriteInPlace(spec: RewriteFileSpec, begun: (rewriting: R
     if (spec.rewrite.decap && header.linktype !== 1) return false;
     const router = await routerOf(spec);
     outputFd = openOutput(spec.output);
+    const workers = workersFor(spec, stat.size);
     const shared = new SharedArrayBuffer(SHARED_BYTES);
     new Turns(shared).begin(PCAP_FILE_HEADER_BYTES);
     const windows: WindowsSpec = {
@@ -64,11 +65,12 @@ export async function rewriteInPlace(spec: RewriteFileSpec, begun: (rewriting: R
       isLittle: IS_LITTLE,
       skipSoftErrors: spec.skipSoftErrors,
       shared,
+      isShared: workers > 1,
     };
     writeHeader(outputFd, header, spec, SNAPLEN);
     const rewriting = { tally: newTally(), warnings: [] };
     begun(rewriting);
-    const helpers = startHelpers(windows, spec.cachefile, workersFor(spec, stat.size) - 1);
+    const helpers = startHelpers(windows, spec.cachefile, workers - 1);
     const own = runWindows(windows, router);
     const results = [own, ...(await Promise.all(helpers))];
     for (const result of results) addTally(rewriting.tally, result.tally);

@@ -15,6 +15,7 @@ type RunLine = Extract<CommandLine, { kind: 'run' }>;
 
 /** Options that the rewriting itself does not see. */
 interface FrontOptions {
+  readonly anonymize?: string;
   readonly quiet?: true;
   readonly json?: true;
   readonly verbose?: true;
@@ -50,7 +51,7 @@ async function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Pr
 
 async function rewrite(line: RunLine, terminal: Terminal): Promise<Exit> {
   const options = line.options as FrontOptions;
-  const spec = rewriteFileSpecFrom(line.options, line.operands);
+  const spec = rewriteFileSpecFrom(line.options, line.operands, await keyOf(options.anonymize));
   if ((options.dbug ?? 0) >= 1) terminal.error(JSON.stringify(spec, null, 2));
   const idle = idleOptions(line.options);
   const warn = (warning: string): void => {
@@ -63,6 +64,11 @@ async function rewrite(line: RunLine, terminal: Terminal): Promise<Exit> {
   print(spec, { ...outcome, warnings: [...idle, ...outcome.warnings] }, options, terminal);
   if (outcome.fault !== null) terminal.error(`${REWRITE_TABLE.name}: ${oneLine(outcome.fault)}`);
   return rewriteExit(spec, outcome);
+}
+
+/** Loaded where it is asked for: cryptography takes its time to load. */
+async function keyOf(path: string | undefined): Promise<Uint8Array | null> {
+  return path === undefined ? null : (await import('../rewrite/anonymize_spec.ts')).readAnonymizeKey(path);
 }
 
 /** Standard output, unless the capture or the JSON object stands there. */

@@ -92,10 +92,12 @@ export class WindowEditor {
     let longest = this.longest;
     let written = 0;
     let n = number;
-    for (let p = 0; p < end; n++) {
+    let p = 0;
+    for (; p + RECORD_HEADER_BYTES <= end; n++) {
       const bytes = view.getUint32(p + CAPLEN, little);
       const wireBytes = view.getUint32(p + LEN, little);
       const frame = p + RECORD_HEADER_BYTES;
+      if (bytes > FRAME_BYTES_MAX || frame + bytes > end) break;
       at[0] = frame;
       caplen[0] = bytes;
       len[0] = wireBytes < bytes ? bytes : wireBytes;
@@ -127,6 +129,8 @@ export class WindowEditor {
       p = frame + bytes;
     }
     this.longest = longest;
+    this.consumedEnd = p;
+    this.records = n - number;
     this.read += n - number;
     this.written += written;
     return out;
