@@ -1,15 +1,18 @@
 /**
  * `npm run demo`: two hosts made of network namespaces, a capture replayed five times as fast from one to the other,
- * tcpdump with nanosecond stamps on the far side, and how exact it was. Touches no interface of this machine.
+ * tscap with nanosecond stamps on the far side, and how exact it was; then live sessions copied to a test server.
+ * Touches no interface of this machine.
  */
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import process from 'node:process';
+import { runCopyDemo } from './demo-copy.mjs';
 import { root, setup } from './setup.mjs';
 
 const FACTOR = 5;
 const FIXTURE = 'fixtures/pcaps/mixed/in.pcap';
 const REPLAY_MS_MAX = 12_000;
+const SETTLE_MS = 200;
 const BAR_COLUMNS = 40;
 /** Upper bounds of the histogram's rows, µs. */
 const ROWS_US = [1, 2, 5, 10, 20, 50, 100, 200, 500, Number.POSITIVE_INFINITY];
@@ -54,8 +57,8 @@ function drawHistogram(sorted) {
 
 function report(original, arrived, counts) {
   const result = compare(original, arrived);
-  print('\nOn the far side (tcpdump, kernel stamps in nanoseconds):');
-  print(`  sent ${original.length}, received ${arrived.length}, lost by the capture ${counts.droppedByKernel}`);
+  print('\nOn the far side (kernel stamps in nanoseconds):');
+  print(`  sent ${original.length}, received ${arrived.length}, lost by the capture ${counts.dropped.kernel}`);
   print(`  bytes and order: ${result.same ? 'the same as in the file' : 'DIFFERENT from the file'}`);
   if (result.gapErrors.length > 0) {
     const { gapErrors, askedNs, tookNs } = result;
@@ -81,8 +84,13 @@ async function runDemo({ makeLab, pair, readPcap, hasProgram }) {
   const lab = makeLab({ hosts: spec.hosts, links: [{ ...link, a: bare(a), b: bare(b) }] });
   try {
     const file = path.join(lab.directory, 'received.pcap');
-    const capture = await lab.host('b').capture('eth0', file, { direction: 'in' });
     const cli = path.join(root, 'dist/src/cli/tsreplay.js');
+    const capturing = ['-i', 'eth0', '-Q', 'in', '--json', '-w'];
+    print(`host b$ tscap ${capturing.join(' ')} received.pcap`);
+    const capture = lab
+      .host('b')
+      .spawn([process.execPath, path.join(root, 'dist/src/cli/tscap.js'), ...capturing, file]);
+    await capture.waitFor(/listening on/);
     const args = ['--multiplier', String(FACTOR), '-i', 'eth0', FIXTURE];
     print(`host a$ tsreplay ${args.join(' ')}\n`);
     const [program, ...rest] = lab.host('a').command([process.execPath, cli, ...args]);
@@ -91,7 +99,9 @@ async function runDemo({ makeLab, pair, readPcap, hasProgram }) {
       stdio: ['ignore', 'inherit', 'inherit'],
       timeout: REPLAY_MS_MAX,
     });
-    const counts = await capture.stop();
+    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    await capture.stop('SIGINT');
+    const counts = JSON.parse(capture.stdout);
     const same = report(original, readPcap(file).packets, counts);
     if (run.status !== 0) print(`\ntsreplay ended with status ${run.status ?? run.signal}`);
     return run.status === 0 && same;
@@ -106,17 +116,19 @@ async function main() {
   if (typeErrors) process.stderr.write('demo: the build has type errors (npm run build); going on\n');
   const load = (name) => import(path.join(root, 'dist/lab', name));
   const { labUnavailable, rerunUnshared, hasProgram } = await load('availability.js');
-  const reason = labUnavailable('tcpdump');
+  const reason = labUnavailable();
   if (reason) {
     const status = rerunUnshared();
     if (status !== null) return status;
-    const remedy = reason.startsWith('needs root') ? 'sudo npm run demo' : 'apt-get install iproute2 tcpdump ethtool';
+    const remedy = reason.startsWith('needs root') ? 'sudo npm run demo' : 'apt-get install iproute2 ethtool';
     print(`The demo ${reason}. Type: ${remedy}`);
     return 3;
   }
   const { makeLab, pair } = await load('lab.js');
   const { readPcap } = await load('pcapfile.js');
-  return (await runDemo({ makeLab, pair, readPcap, hasProgram })) ? 0 : 1;
+  const replayed = await runDemo({ makeLab, pair, readPcap, hasProgram });
+  const copied = await runCopyDemo(makeLab);
+  return replayed && copied ? 0 : 1;
 }
 
 main().then(
