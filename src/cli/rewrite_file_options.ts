@@ -1,10 +1,8 @@
 /** The options of `tsrewrite`, all but the rewriting ones: names as in tcprewrite, which they take the place of. */
 import type { OptionGroup } from './option_table.ts';
+import { WORKERS_MAX } from './rewrite_limits.ts';
 import { instant, signedDuration } from './rewrite_time.ts';
 import { choice, integer, text } from './values.ts';
-
-/** Threads that are worth starting: reading and writing one file do not go faster with more. */
-export const WORKERS_MAX = 16;
 
 const FILES: OptionGroup = {
   heading: 'Files',

@@ -63,8 +63,8 @@ interface Values {
 }
 
 /**
- * `anonymizeKey`: what the file of `--anonymize` holds, or null. Throws a usage error for what only shows with all values
- * together.
+ * `anonymizeKey`: what the file of `--anonymize` holds, or null. Throws a usage error for what only shows with all
+ * values together.
  */
 export function rewriteFileSpecFrom(
   options: Readonly<Record<string, unknown>>,

@@ -4,16 +4,16 @@
  */
 import fs from 'node:fs';
 import os from 'node:os';
-import { Worker } from 'node:worker_threads';
 import { OperatorError } from '../base/errors.ts';
 import { beginReading, endReading, refuseWhileRead } from '../pcap/open_files.ts';
 import { isPcapMagic, PCAP_FILE_HEADER_BYTES, type PcapHeader, parsePcapHeader } from '../pcap/pcap_format.ts';
 import { compileRewriter } from '../rewrite/compile.ts';
 import { reasonOf } from './inputs.ts';
 import type { RewriteFileSpec } from './rewrite_file_spec.ts';
+import type { Helpers } from './rewrite_helpers.ts';
 import type { Rewriting } from './rewrite_run.ts';
 import { addTally, newTally } from './rewrite_tally.ts';
-import { runWindows, SHARED_BYTES, Turns, type WindowsResult, type WindowsSpec } from './rewrite_windows.ts';
+import { runWindows, SHARED_BYTES, Turns, type WindowsSpec } from './rewrite_windows.ts';
 
 const IS_LITTLE = os.endianness() === 'LE';
 const SNAPLEN = 65_535;
@@ -36,8 +36,13 @@ function isPossible(spec: RewriteFileSpec): boolean {
   return compileRewriter(spec.rewrite).growBytesMax === 0;
 }
 
-/** False: this way is not open, and nothing was done. `begun` gets the counts before the first packet is edited. */
-export async function rewriteInPlace(spec: RewriteFileSpec, begun: (rewriting: Rewriting) => void): Promise<boolean> {
+/**
+ * False: this way is not open, and nothing was done. `helpers`: null for one thread. `begun` gets the counts before the first packet is edited. */
+export async function rewriteInPlace(
+  spec: RewriteFileSpec,
+  helpers: Helpers | null,
+  begun: (rewriting: Rewriting) => void,
+): Promise<boolean> {
   if (!isPossible(spec)) return false;
   const inputFd = openInput(spec.input);
   if (inputFd < 0) return false;
@@ -51,7 +56,7 @@ export async function rewriteInPlace(spec: RewriteFileSpec, begun: (rewriting: R
     if (spec.rewrite.decap && header.linktype !== 1) return false;
     const router = await routerOf(spec);
     outputFd = openOutput(spec.output);
-    const workers = workersFor(spec, stat.size);
+    const workers = helpers === null ? 1 : workersFor(spec, stat.size);
     const shared = new SharedArrayBuffer(SHARED_BYTES);
     new Turns(shared).begin(PCAP_FILE_HEADER_BYTES);
     const windows: WindowsSpec = {
@@ -70,9 +75,9 @@ export async function rewriteInPlace(spec: RewriteFileSpec, begun: (rewriting: R
     writeHeader(outputFd, header, spec, SNAPLEN);
     const rewriting = { tally: newTally(), warnings: [] };
     begun(rewriting);
-    const helpers = startHelpers(windows, spec.cachefile, workers - 1);
+    const shares = helpers === null ? [] : helpers.run({ windows, cachefile: spec.cachefile }, workers - 1);
     const own = runWindows(windows, router);
-    const results = [own, ...(await Promise.all(helpers))];
+    const results = [own, ...(await Promise.all(shares))];
     for (const result of results) addTally(rewriting.tally, result.tally);
     if (results.some((result) => result.longest > SNAPLEN)) writeHeader(outputFd, header, spec, SNAPLEN_LONG);
     const fault = results.find((result) => result.fault !== null)?.fault ?? null;
@@ -145,27 +150,4 @@ function writeHeader(fd: number, header: PcapHeader, spec: RewriteFileSpec, snap
 async function routerOf(spec: RewriteFileSpec) {
   if (spec.cachefile === null) return null;
   return (await import('./rewrite_cache.ts')).readCacheRouter(spec.cachefile);
-}
-
-/** What a helper is started with, and what it says at the end. */
-export interface HelperStart {
-  readonly windows: WindowsSpec;
-  readonly cachefile: string | null;
-}
-export type HelperResult = Omit<WindowsResult, 'fault'> & {
-  readonly fault: { readonly code: OperatorError['code']; readonly message: string } | null;
-};
-
-function startHelpers(windows: WindowsSpec, cachefile: string | null, count: number): Promise<WindowsResult>[] {
-  const start: HelperStart = { windows, cachefile };
-  return Array.from({ length: Math.max(0, count) }, async () => {
-    const worker = new Worker(new URL('./rewrite_in_place_worker.js', import.meta.url), { workerData: start });
-    const result = await new Promise<HelperResult>((resolve, reject) => {
-      worker.once('message', resolve);
-      worker.once('error', reject);
-      worker.once('exit', () => reject(new Error('a thread ended without a result')));
-    });
-    const { fault } = result;
-    return { ...result, fault: fault === null ? null : new OperatorError(fault.code, fault.message) };
-  });
 }

@@ -3,6 +3,7 @@ import { Exit } from '../base/errors.ts';
 import { type CommandLine, parseCommandLine } from './command_line.ts';
 import { oneLine, reportFailure } from './failure.ts';
 import { idleOptions, type RewriteFileSpec, rewriteFileSpecFrom } from './rewrite_file_spec.ts';
+import type { Helpers } from './rewrite_helpers.ts';
 import { jsonRewriteReport, type RewriteOutcome, rewriteExit, rewriteReportLines } from './rewrite_report.ts';
 import { runRewriting } from './rewrite_run.ts';
 import { REWRITE_TABLE } from './rewrite_table.ts';
@@ -27,14 +28,28 @@ interface FrontOptions {
 /** Never rejects. */
 export async function rewriteMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
   let debug = process.env['TSREPLAY_DEBUG'] === '1';
+  const helpers = await helpersFor(argv);
   try {
     const line = await parseCommandLine(REWRITE_TABLE, argv, readTextFile);
     if (line.kind !== 'run') return await tell(line, terminal);
     debug ||= ((line.options as FrontOptions).dbug ?? 0) >= 2;
-    return await rewrite(line, terminal);
+    return await rewrite(line, terminal, helpers);
   } catch (error) {
     return reportFailure(terminal, REWRITE_TABLE.name, error, debug);
+  } finally {
+    await helpers?.stop();
   }
+}
+
+/** Threads for a `--workers` that stands on the command line itself; null: none. Whether they are needed shows later. */
+async function helpersFor(argv: readonly string[]): Promise<Helpers | null> {
+  const at = argv.findIndex((word) => /^--workers(=|$)/.test(word));
+  if (at < 0) return null;
+  const count = Number(argv[at]!.split('=')[1] ?? argv[at + 1]);
+  const { Helpers } = await import('./rewrite_helpers.ts');
+  const helpers = new Helpers();
+  if (count > 1) helpers.start(count - 1);
+  return helpers;
 }
 
 async function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Promise<Exit> {
@@ -49,7 +64,7 @@ async function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Pr
   return Exit.Done;
 }
 
-async function rewrite(line: RunLine, terminal: Terminal): Promise<Exit> {
+async function rewrite(line: RunLine, terminal: Terminal, early: Helpers | null): Promise<Exit> {
   const options = line.options as FrontOptions;
   const spec = rewriteFileSpecFrom(line.options, line.operands, await keyOf(options.anonymize));
   if ((options.dbug ?? 0) >= 1) terminal.error(JSON.stringify(spec, null, 2));
@@ -59,7 +74,9 @@ async function rewrite(line: RunLine, terminal: Terminal): Promise<Exit> {
   };
   for (const warning of idle) warn(warning);
   const verbose = options.verbose === true ? (options.decode ?? '') : null;
-  const outcome = await runRewriting(spec, verbose, spokenTo(spec, options, terminal));
+  const helpers = early ?? (spec.workers > 1 ? await helpersFor([`--workers=${spec.workers}`]) : null);
+  const outcome = await runRewriting(spec, verbose, spokenTo(spec, options, terminal), helpers);
+  await helpers?.stop();
   for (const warning of outcome.warnings) warn(warning);
   print(spec, { ...outcome, warnings: [...idle, ...outcome.warnings] }, options, terminal);
   if (outcome.fault !== null) terminal.error(`${REWRITE_TABLE.name}: ${oneLine(outcome.fault)}`);

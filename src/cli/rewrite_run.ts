@@ -1,6 +1,7 @@
 /** Runs one rewriting by the cheapest means that can do it, and says what came of it. */
 import { type Exit, OperatorError } from '../base/errors.ts';
 import type { RewriteFileSpec } from './rewrite_file_spec.ts';
+import type { Helpers } from './rewrite_helpers.ts';
 import type { RewriteOutcome } from './rewrite_report.ts';
 import { newTally, type RewriteTally } from './rewrite_tally.ts';
 import { readTextFile } from './text_file.ts';
@@ -19,12 +20,13 @@ export async function runRewriting(
   spec: RewriteFileSpec,
   verbose: string | null,
   say: (line: string) => void,
+  helpers: Helpers | null = null,
 ): Promise<RewriteOutcome> {
   const started = performance.now();
   let rewriting: Rewriting = { tally: newTally(), warnings: [] };
   let fault: OperatorError | null = null;
   try {
-    await begin(spec, verbose, say, (begun) => {
+    await begin(spec, verbose, say, helpers, (begun) => {
       rewriting = begun;
     });
   } catch (error) {
@@ -46,12 +48,13 @@ async function begin(
   spec: RewriteFileSpec,
   verbose: string | null,
   say: (line: string) => void,
+  helpers: Helpers | null,
   begun: Begun,
 ): Promise<void> {
   const fragroute = await fragrouteOf(spec);
   if (fragroute === null && verbose === null) {
     const { rewriteInPlace } = await import('./rewrite_in_place_run.ts');
-    if (await rewriteInPlace(spec, begun)) return;
+    if (await rewriteInPlace(spec, helpers, begun)) return;
   }
   const [{ StreamRewriting }, router] = await Promise.all([import('./rewrite_stream.ts'), routerOf(spec)]);
   if (verbose === null) {

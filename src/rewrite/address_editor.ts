@@ -87,20 +87,23 @@ export class AddressEditor {
   /** The seed's state as a little-endian word of its big-endian bytes. */
   readonly #seedWord: number;
   readonly #skipMulticast: boolean;
+  /** 255.255.255.255 is left alone with multicast. */
+  readonly #skipLimited: boolean;
 
   /** The maps apply one after another, the seed last. */
-  constructor(maps: readonly AddressMap[], seed: number | null, skipMulticast: boolean) {
+  constructor(maps: readonly AddressMap[], seed: number | null, skipMulticast: boolean, skipLimited = false) {
     this.#tables4 = maps.map((map) => pairTable(map, 4)).filter((table) => table.length > 0);
     this.#tables6 = maps.map((map) => pairTable(map, 6)).filter((table) => table.length > 0);
     this.#seeded = seed !== null;
     this.#seedWord = seed === null ? 0 : swap32(mixedPrng(seed).state);
     this.#skipMulticast = skipMulticast;
+    this.#skipLimited = skipLimited;
     this.idle = this.#tables4.length === 0 && this.#tables6.length === 0 && seed === null;
   }
 
   /** New value of an IPv4 address, both signed. */
   map4(address: number): number {
-    if (this.#skipMulticast && address >>> 28 === CLASS_D) return address;
+    if (this.#skipMulticast && (address >>> 28 === CLASS_D || (this.#skipLimited && address === -1))) return address;
     let mapped = address;
     for (let t = 0; t < this.#tables4.length; t++) mapped = mapped4(this.#tables4[t]!, mapped);
     return this.#seeded ? this.#seed4(mapped) : mapped;

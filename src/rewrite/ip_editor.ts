@@ -270,7 +270,7 @@ function addressEditors(spec: RewriteSpec, sourceMap: AddressMap, destinationMap
   const first = spec.pnat[0] ?? [];
   const second = spec.pnat[1] ?? first;
   const editor = (map: AddressMap, nat: AddressMap): AddressEditor =>
-    new AddressEditor([map, nat], spec.seed, spec.skipBroadcast);
+    new AddressEditor([map, nat], spec.seed, spec.skipBroadcast, spec.compat === 'none');
   return {
     source: [editor(sourceMap, first), editor(sourceMap, second)],
     destination: [editor(destinationMap, second), editor(destinationMap, first)],

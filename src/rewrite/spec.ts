@@ -168,8 +168,9 @@ export interface RewriteSpec {
 
   /**
    * `tcprewrite`: the reference tool's bytes where it is odd without spoiling a packet: `--ttl` and `--mtu-trunc`
-   * recompute (so repair) sums, `--fixcsum` leaves padded frames alone, the packet quoted in an ICMPv4 error is not
-   * mapped, HDLC frames made from MPLS lose their labels but keep the EtherType.
+   * recompute (so repair) sums, `--fixcsum` leaves padded frames alone, `--skipbroadcast` maps 255.255.255.255, the
+   * packet quoted in an ICMPv4 error is not mapped, HDLC frames made from MPLS lose their labels but keep the
+   * EtherType.
    */
   readonly compat: 'none' | 'tcprewrite';
 }
