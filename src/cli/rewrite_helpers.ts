@@ -1,6 +1,6 @@
 /**
- * Threads that edit windows beside the main one. They are started before the command line is understood, so that they load
- * while the main thread does: with 1,000,000 packets that is a fifth of the whole run.
+ * Threads that edit windows beside the main one. They are started before the command line is understood, so that they
+ * load while the main thread does: with 1,000,000 packets that is a fifth of the whole run.
  */
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, OperatorError } from '../base/errors.ts';

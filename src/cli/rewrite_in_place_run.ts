@@ -37,7 +37,8 @@ function isPossible(spec: RewriteFileSpec): boolean {
 }
 
 /**
- * False: this way is not open, and nothing was done. `helpers`: null for one thread. `begun` gets the counts before the first packet is edited. */
+ * False: this way is not open, and nothing was done. `helpers`: null for one thread. `begun` gets the counts before the
+ * first packet is edited. */
 export async function rewriteInPlace(
   spec: RewriteFileSpec,
   helpers: Helpers | null,

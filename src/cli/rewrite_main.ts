@@ -41,7 +41,10 @@ export async function rewriteMain(argv: readonly string[], terminal: Terminal): 
   }
 }
 
-/** Threads for a `--workers` that stands on the command line itself; null: none. Whether they are needed shows later. */
+/**
+ * Threads for a `--workers` that stands on the command line itself; null: none. Whether they are needed shows
+ * later.
+ */
 async function helpersFor(argv: readonly string[]): Promise<Helpers | null> {
   const at = argv.findIndex((word) => /^--workers(=|$)/.test(word));
   if (at < 0) return null;
