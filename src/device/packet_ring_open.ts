@@ -23,7 +23,9 @@ const LOOPBACK_IFINDEX = 1;
 const BLOCK_BYTES = 512 * 1024;
 const BLOCKS_MIN = 4;
 /** Room for the header of cooked frames in front of the record header. */
-const RESERVE_BYTES = 16;
+const COOKED_RESERVE_BYTES = 16;
+/** The kernel puts the network header at a multiple of 16: these put the 14 bytes in front of it at a word's start. */
+const ETHERNET_RESERVE_BYTES = 2;
 
 interface RingLink {
   readonly ifindex: number;
@@ -54,6 +56,12 @@ function ringLinktype(hardwareType: number): number {
     default:
       return LINKTYPE_SLL2;
   }
+}
+
+/** Frames begin at a word of the ring, so that they can be copied by words. */
+function reserveBytes(linktype: number): number {
+  if (linktype === LINKTYPE_SLL2) return COOKED_RESERVE_BYTES;
+  return linktype === LINKTYPE_ETHERNET ? ETHERNET_RESERVE_BYTES : 0;
 }
 
 interface Programs {
@@ -103,7 +111,7 @@ export function openPacketRingSource(spec: CaptureSourceSpec): CaptureSource {
     blockBytes,
     blocks,
     retireMs: spec.retireMs,
-    reserveBytes: cooked ? RESERVE_BYTES : 0,
+    reserveBytes: reserveBytes(link.linktype),
     // The loopback shows each packet twice: once when it leaves, once when it arrives.
     ignoreOutgoing: spec.direction === 'in' || (link.loopback && spec.direction === 'inout'),
     promiscuous: spec.promiscuous,

@@ -97,6 +97,8 @@ export class RecordSink implements CaptureSink {
     }
     const gather = this.#gather;
     for (let i = 0; i < count; i++) {
+      i += this.#addShort(batch, i);
+      if (i === count) break;
       const caplen = batch.caplen[i]!;
       if (caplen > FRAME_BYTES_MAX || !this.#format.accepts(batch, i)) {
         this.stats.droppedUnwritable++;
@@ -114,6 +116,26 @@ export class RecordSink implements CaptureSink {
     }
     this.#lastSec = batch.sec[count - 1]! + batch.nsec[count - 1]! * 1e-9;
     if (gather.references > 0 || gather.bytes >= FLUSH_BYTES || this.#flushMs === 0) this.#handOn();
+  }
+
+  /**
+   * Short frames from `first` on, as many as can be added at once and may stay in this file. Returns how many; the next
+   * one may be of any kind.
+   */
+  #addShort(batch: FrameBatch, first: number): number {
+    const gather = this.#gather;
+    const bytesLeft = this.#rotation.bytesMost - this.#fileBytes;
+    const packetsLeft = this.#rotation.packetsMost + 1 - this.#filePackets;
+    if (!gather.hasBlock || !this.#isOpen || bytesLeft < 0 || packetsLeft <= 0) return 0;
+    const before = gather.bytes;
+    const frameBytesBefore = gather.frameBytesAdded;
+    const added = gather.addShort(batch, first, bytesLeft, packetsLeft);
+    if (added === 0) return 0;
+    if (this.#filePackets === 0) this.#firstSec = batch.sec[first]! + batch.nsec[first]! * 1e-9;
+    this.#filePackets += added;
+    this.#fileBytes += gather.bytes - before;
+    this.#fileFrameBytes += gather.frameBytesAdded - frameBytesBefore;
+    return added;
   }
 
   /** Ends the current file where it is full, and begins the next. False: that cannot be, and the frame is counted. */

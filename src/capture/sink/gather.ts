@@ -12,11 +12,14 @@ import type { Region } from '../../base/region.ts';
 import { RECORDS_MAX, VectorList } from '../../device/vector_list.ts';
 import { copyFrame } from '../../pcap/copy.ts';
 import type { RecordFormat } from './record_format.ts';
+import { regionWords, SLACK_BYTES, WORDS_BYTES_MAX } from './word_records.ts';
 
 /** Frames from this length on are not copied. */
 export const REFERENCE_BYTES_MIN = 768;
 /** Header, frame, trailer. */
 const PIECES_A_RECORD = 3;
+/** Most that a record written by words takes in the block. */
+const WORD_RECORD_BYTES_MAX: number = WORDS_BYTES_MAX + 64 + SLACK_BYTES;
 
 export class Gather {
   readonly list: VectorList = new VectorList();
@@ -26,9 +29,14 @@ export class Gather {
   references = 0;
   /** Of the records gathered. */
   bytes = 0;
+  /** Of all frames that `addShort` ever added. */
+  frameBytesAdded = 0;
   readonly #format: RecordFormat;
   readonly #refers: boolean;
   #block: Region | null = null;
+  #blockWords: Int32Array | null = null;
+  #wordsOf: Region | null = null;
+  #sourceWords: Int32Array | null = null;
   #used = 0;
   /** Bytes of the block that the list has. */
   #sealed = 0;
@@ -41,6 +49,7 @@ export class Gather {
 
   /** Begins anew in `block`, which is mapped memory of 1 MiB or more. */
   reset(block: Region): void {
+    if (this.#blockWords === null || this.#block !== block) this.#blockWords = regionWords(block);
     this.#block = block;
     this.#used = 0;
     this.#sealed = 0;
@@ -60,6 +69,7 @@ export class Gather {
   /** The block is somebody else's now. */
   detach(): void {
     this.#block = null;
+    this.#blockWords = null;
     this.list.clear();
   }
 
@@ -92,6 +102,62 @@ export class Gather {
     this.#used = at + own;
     this.bytes += header + caplen + trailer;
     return true;
+  }
+
+  /**
+   * Adds short frames from `first` on, by words, and stops in front of the first that cannot be added so (`add` may
+   * take it), or once the run has more than `bytesMost` bytes of records or `framesMost` frames. Returns how many.
+   * Precondition: `hasBlock`.
+   */
+  addShort(batch: FrameBatch, first: number, bytesMost: number, framesMost: number): number {
+    const block = this.#block!;
+    const target = this.#blockWords;
+    const source = this.#wordsFor(batch.region);
+    const format = this.#format;
+    if (target === null || source === null || !format.hasWordRecords || !this.list.hasRoom(PIECES_A_RECORD)) return 0;
+    const { at, caplen } = batch;
+    const { caplens } = this;
+    const { lengths } = this.list;
+    if (format.recordsAreWords && (this.#used & 3) !== 0) this.#toWord();
+    const start = this.#used;
+    const most = Math.min(block.byteLength - WORD_RECORD_BYTES_MAX, start + bytesMost) | 0;
+    const last = Math.min(batch.count, first + Math.min(framesMost, RECORDS_MAX - this.list.records));
+    const sourceBytes = (source.length - 1) * 4;
+    let record = this.list.records;
+    let used = start;
+    let frameBytes = 0;
+    let i = first;
+    for (; i < last && used <= most; i++) {
+      const bytes = caplen[i]!;
+      const from = at[i]!;
+      if (bytes > WORDS_BYTES_MAX || (from & 3) !== 0 || from + bytes > sourceBytes || !format.accepts(batch, i)) break;
+      format.putRecord(block, target, used, batch, i, source);
+      const length = format.headerBytes + bytes + format.trailerBytes(bytes);
+      caplens[record] = bytes;
+      lengths[record++] = length;
+      used += length;
+      frameBytes += bytes;
+    }
+    this.list.records = record;
+    this.#used = used;
+    this.bytes += used - start;
+    this.frameBytesAdded += frameBytes;
+    return i - first;
+  }
+
+  /** Behind the trailer of a frame that is not in the block. */
+  #toWord(): void {
+    this.seal();
+    this.#used = (this.#used + 3) & ~3;
+    this.#sealed = this.#used;
+  }
+
+  #wordsFor(region: Region): Int32Array | null {
+    if (this.#wordsOf !== region) {
+      this.#wordsOf = region;
+      this.#sourceWords = regionWords(region);
+    }
+    return this.#sourceWords;
   }
 
   /** Puts what was written into the block since the last piece into the list. To be called before the list is used. */

@@ -1,0 +1,76 @@
+/**
+ * HOT: short records written into a block as 32-bit words. A pcap record ends anywhere, so the next one may begin
+ * between two words of the block: words are then shifted into place, each read and written once. Frames must begin at
+ * a word, which the receive ring sees to (packet_ring_open.ts).
+ *
+ * Measured, 64-byte frames, header included, on the processor of bench/capture.ts: 38 ns a record through a DataView,
+ * 14 ns shifted, 9 ns in place. Not kept: process_vm_readv on oneself, which gathers a batch in one call (its look-up
+ * of every piece's page costs more than the bytes do), and the foreign memcpy (46 ns a call).
+ */
+import type { FrameBatch } from '../../base/batch.ts';
+import type { Region } from '../../base/region.ts';
+
+/** From this length on the foreign memcpy is cheaper than words. */
+export const WORDS_BYTES_MAX = 320;
+/** What a shifted record may write behind its end. */
+export const SLACK_BYTES = 4;
+
+const HEADER_WORDS = 4;
+
+/** The words of a region, or null where it does not begin at one. */
+export function regionWords(region: Region): Int32Array | null {
+  const { buffer, byteOffset } = region.bytes;
+  return (byteOffset & 3) === 0 ? new Int32Array(buffer, byteOffset, region.byteLength >>> 2) : null;
+}
+
+/**
+ * A pcap record for frame `i`, written at byte `to`; little-endian hosts only. Up to `SLACK_BYTES` behind the record
+ * are written over. Preconditions: the frame begins at a word of `source`, which has the frame's last word whole.
+ */
+export function putPcapRecord(
+  target: Int32Array,
+  to: number,
+  batch: FrameBatch,
+  i: number,
+  unitNs: number,
+  source: Int32Array,
+): void {
+  const caplen = batch.caplen[i]!;
+  const from = batch.at[i]! >>> 2;
+  const end = from + ((caplen + 3) >>> 2);
+  const sec = batch.sec[i]! | 0;
+  const nsec = batch.nsec[i]! | 0;
+  const fraction = unitNs === 1 ? nsec : (nsec / 1000) | 0;
+  const len = batch.len[i]! | 0;
+  const shift = (to & 3) << 3;
+  let at = to >>> 2;
+  if (shift === 0) {
+    target[at] = sec;
+    target[at + 1] = fraction;
+    target[at + 2] = caplen;
+    target[at + 3] = len;
+    at += HEADER_WORDS;
+    for (let word = from; word < end; word++) target[at++] = source[word]!;
+    return;
+  }
+  const back = 32 - shift;
+  target[at] = (target[at]! & ((1 << shift) - 1)) | (sec << shift);
+  target[at + 1] = (sec >>> back) | (fraction << shift);
+  target[at + 2] = (fraction >>> back) | (caplen << shift);
+  target[at + 3] = (caplen >>> back) | (len << shift);
+  let carried = len >>> back;
+  at += HEADER_WORDS;
+  for (let word = from; word < end; word++) {
+    const value = source[word]!;
+    target[at++] = carried | (value << shift);
+    carried = value >>> back;
+  }
+  target[at] = carried;
+}
+
+/** Copies whole words of `bytes` rounded up. Both sides begin at a word. */
+export function copyWords(source: Int32Array, from: number, target: Int32Array, to: number, bytes: number): void {
+  const end = (from >>> 2) + ((bytes + 3) >>> 2);
+  let at = to >>> 2;
+  for (let word = from >>> 2; word < end; word++) target[at++] = source[word]!;
+}
