@@ -1,5 +1,5 @@
 /** `--metrics-port`: loads prom-client only when it is asked for. */
-import type { ReplayMetrics } from '../metrics/registry.ts';
+import type { ReplayMetrics } from '../metrics/replay.ts';
 import type { MetricsServer } from '../metrics/server.ts';
 import type { HostPort } from './values.ts';
 

@@ -1,5 +1,6 @@
 /** Prometheus metrics of a running capture: a snapshot of the shared counters at every scrape. */
-import { Counter, Gauge, Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { type LabelledRow, type MetricRow, snapshotRegistry } from './snapshot.ts';
 
 /** What a scrape shows. */
 export interface CaptureMetrics {
@@ -20,15 +21,8 @@ export interface CaptureMetrics {
   readonly seconds: number;
 }
 
-interface Row {
-  readonly name: string;
-  readonly help: string;
-  readonly kind: 'counter' | 'gauge';
-  readonly value: (m: CaptureMetrics) => number;
-}
-
 /** Also the source of the table in the documentation. */
-export const CAPTURE_METRIC_ROWS: readonly Row[] = [
+export const CAPTURE_METRIC_ROWS: readonly MetricRow<CaptureMetrics>[] = [
   {
     name: 'tscap_packets_received_total',
     help: 'Packets that passed the filter, dropped ones included.',
@@ -80,41 +74,16 @@ export const CAPTURE_DROPS: readonly (readonly [by: string, value: (m: CaptureMe
   ['unwritable', (m) => m.droppedUnwritable],
 ];
 
-export function captureRegistry(snapshot: () => CaptureMetrics): Registry {
-  const registry = new Registry();
-  const registers = [registry];
-  for (const { name, help, kind, value } of CAPTURE_METRIC_ROWS) {
-    if (kind === 'gauge') {
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(value(snapshot()));
-        },
-      });
-      continue;
-    }
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(value(snapshot()));
-      },
-    });
-  }
-  new Counter({
+const LABELLED: readonly LabelledRow<CaptureMetrics>[] = [
+  {
     name: 'tscap_packets_dropped_total',
     help: 'Packets lost, by who lost them.',
-    registers,
-    labelNames: ['by'],
-    collect() {
-      this.reset();
-      const now = snapshot();
-      for (const [by, value] of CAPTURE_DROPS) this.inc({ by }, value(now));
-    },
-  });
-  return registry;
+    kind: 'counter',
+    label: 'by',
+    values: (m) => CAPTURE_DROPS.map(([by, value]) => [by, value(m)] as const),
+  },
+];
+
+export function captureRegistry(snapshot: () => CaptureMetrics): Registry {
+  return snapshotRegistry(snapshot, CAPTURE_METRIC_ROWS, LABELLED);
 }

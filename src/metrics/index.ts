@@ -2,5 +2,5 @@
 
 export * from './capture.ts';
 export * from './intercept.ts';
-export * from './registry.ts';
+export * from './replay.ts';
 export * from './server.ts';

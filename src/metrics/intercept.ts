@@ -1,5 +1,6 @@
 /** Prometheus metrics of a running interception: a snapshot of its counters at every scrape. No address is a label. */
-import { Counter, Gauge, Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
+import { type LabelledRow, type MetricRow, snapshotRegistry } from './snapshot.ts';
 
 /** What a scrape shows. */
 export interface InterceptMetrics {
@@ -21,15 +22,8 @@ export interface InterceptMetrics {
   readonly ends: Readonly<Record<string, number>>;
 }
 
-interface Row {
-  readonly name: string;
-  readonly help: string;
-  readonly kind: 'counter' | 'gauge';
-  readonly value: (m: InterceptMetrics) => number;
-}
-
 /** Also the source of the table in the documentation. */
-export const INTERCEPT_METRIC_ROWS: readonly Row[] = [
+export const INTERCEPT_METRIC_ROWS: readonly MetricRow<InterceptMetrics>[] = [
   {
     name: 'tsintercept_replies_total',
     help: 'Replies of the services that the ring gave.',
@@ -90,51 +84,23 @@ export const INTERCEPT_LOSSES: readonly (readonly [cause: string, value: (m: Int
   ['malformed', (m) => m.malformed],
 ];
 
-export function interceptRegistry(snapshot: () => InterceptMetrics): Registry {
-  const registry = new Registry();
-  const registers = [registry];
-  for (const { name, help, kind, value } of INTERCEPT_METRIC_ROWS) {
-    if (kind === 'gauge') {
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(value(snapshot()));
-        },
-      });
-      continue;
-    }
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(value(snapshot()));
-      },
-    });
-  }
-  new Counter({
+const LABELLED: readonly LabelledRow<InterceptMetrics>[] = [
+  {
     name: 'tsintercept_replies_lost_total',
     help: 'Replies that reached no agent, by cause.',
-    registers,
-    labelNames: ['cause'],
-    collect() {
-      this.reset();
-      const now = snapshot();
-      for (const [cause, value] of INTERCEPT_LOSSES) this.inc({ cause }, value(now));
-    },
-  });
-  new Counter({
+    kind: 'counter',
+    label: 'cause',
+    values: (m) => INTERCEPT_LOSSES.map(([cause, value]) => [cause, value(m)] as const),
+  },
+  {
     name: 'tsintercept_connections_ended_total',
     help: 'Connections that ended, by cause.',
-    registers,
-    labelNames: ['cause'],
-    collect() {
-      this.reset();
-      for (const [cause, ended] of Object.entries(snapshot().ends)) this.inc({ cause }, ended);
-    },
-  });
-  return registry;
+    kind: 'counter',
+    label: 'cause',
+    values: (m) => Object.entries(m.ends),
+  },
+];
+
+export function interceptRegistry(snapshot: () => InterceptMetrics): Registry {
+  return snapshotRegistry(snapshot, INTERCEPT_METRIC_ROWS, LABELLED);
 }

@@ -1,8 +1,6 @@
-/**
- * Prometheus metrics of a running replay. Nothing is counted here: at every scrape `collect()` copies a snapshot of the
- * shared counters, so a scrape costs the replay nothing. The only label is the interface's name.
- */
-import { Counter, Gauge, Registry } from 'prom-client';
+/** Prometheus metrics of a running replay. The only label is the interface's name. */
+import type { Registry } from 'prom-client';
+import { type LabelledRow, type MetricRow, snapshotRegistry } from './snapshot.ts';
 
 /** What a scrape shows; plain numbers, taken at the moment of the scrape. */
 export interface ReplayMetrics {
@@ -20,15 +18,8 @@ export interface ReplayMetrics {
 
 const NS_PER_SECOND = 1e9;
 
-interface MetricRow {
-  readonly name: string;
-  readonly help: string;
-  readonly kind: 'counter' | 'gauge';
-  readonly value: (m: ReplayMetrics) => number;
-}
-
 /** Metrics without a label; also the source of the table in the documentation. */
-export const METRIC_ROWS: readonly MetricRow[] = [
+export const METRIC_ROWS: readonly MetricRow<ReplayMetrics>[] = [
   {
     name: 'tsreplay_packets_read_total',
     help: 'Packets read from the captures.',
@@ -75,43 +66,15 @@ export const OUTPUT_METRIC_ROWS = [
   { name: 'tsreplay_packets_failed_total', help: 'Packets refused by the interface.', field: 'failed' },
 ] as const;
 
+const LABELLED: readonly LabelledRow<ReplayMetrics>[] = OUTPUT_METRIC_ROWS.map(({ name, help, field }) => ({
+  name,
+  help,
+  kind: 'counter',
+  label: 'interface',
+  values: (m) => m.outputs.map((output) => [output.name, output[field]] as const),
+}));
+
 /** A registry of its own, fed by `snapshot` at every scrape. */
 export function replayRegistry(snapshot: () => ReplayMetrics): Registry {
-  const registry = new Registry();
-  const registers = [registry];
-  for (const { name, help, kind, value } of METRIC_ROWS) {
-    if (kind === 'gauge') {
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(value(snapshot()));
-        },
-      });
-    } else {
-      new Counter({
-        name,
-        help,
-        registers,
-        collect() {
-          this.reset();
-          this.inc(value(snapshot()));
-        },
-      });
-    }
-  }
-  for (const { name, help, field } of OUTPUT_METRIC_ROWS) {
-    new Counter({
-      name,
-      help,
-      registers,
-      labelNames: ['interface'],
-      collect() {
-        this.reset();
-        for (const output of snapshot().outputs) this.inc({ interface: output.name }, output[field]);
-      },
-    });
-  }
-  return registry;
+  return snapshotRegistry(snapshot, METRIC_ROWS, LABELLED);
 }
