@@ -13,6 +13,7 @@ import { Errno } from '../sys/errno.ts';
 import {
   POLLERR,
   POLLIN,
+  TP_STATUS_BLK_TMO,
   TP_STATUS_CSUM_VALID,
   TP_STATUS_CSUMNOTREADY,
   TP_STATUS_KERNEL,
@@ -36,6 +37,9 @@ const VLAN_TAG_BYTES = 4;
 const ADDRESS = Tpacket3Hdr.SIZE;
 /** How long `halt` waits for frames that the kernel counted but has not handed over. */
 const DRAIN_MS_MAX = 1000;
+/** Longest pause that lets full blocks gather, and the share of the ring that may gather. */
+const GATHER_MS_MAX = 20;
+const GATHER_SHARE = 16;
 /** Between going down and being gone. */
 const REMOVAL_PAUSE_US = 50_000;
 
@@ -87,6 +91,10 @@ export class PacketRingSource implements CaptureSource {
   /** Frames that came out of the ring. */
   #taken = 0;
   #headroom: number;
+  /** Since the last `wait`: blocks taken, and whether each was full rather than handed over because time had passed. */
+  #blocksTaken = 0;
+  #allFull = true;
+  #gatherMs = 0;
   #haltedMs = -1;
 
   constructor(spec: PacketRingSpec, now: NowMs) {
@@ -131,6 +139,8 @@ export class PacketRingSource implements CaptureSource {
     this.#left = this.#words[(this.#block + TpacketBlock.NUM_PKTS) >>> 2]!;
     this.#frame = this.#block + this.#words[(this.#block + TpacketBlock.OFFSET_TO_FIRST) >>> 2]!;
     this.#held = true;
+    this.#blocksTaken++;
+    if ((status & TP_STATUS_BLK_TMO) !== 0) this.#allFull = false;
     return true;
   }
 
@@ -278,8 +288,26 @@ export class PacketRingSource implements CaptureSource {
 
   wait(timeoutMs: number): void {
     if (this.#left > 0 || this.ended) return;
+    if (timeoutMs > 0 && this.#gather(timeoutMs)) return;
     const events = pollDescriptor(this.fd, POLLIN, timeoutMs);
     if ((events & POLLERR) !== 0) this.#break();
+  }
+
+  /**
+   * Where blocks fill one after the other, waking up for each costs more than reading it: a pause lets some gather,
+   * as long as they are a small share of the ring. Returns whether there is a block then.
+   */
+  #gather(timeoutMs: number): boolean {
+    const most = this.#bytes / this.#blockBytes / GATHER_SHARE;
+    const taken = this.#blocksTaken;
+    this.#blocksTaken = 0;
+    if (!this.#allFull || this.#haltedMs >= 0) this.#gatherMs = 0;
+    else if (taken > most) this.#gatherMs >>= 1;
+    else if (taken > 0 && taken * 2 <= most) this.#gatherMs = Math.min(GATHER_MS_MAX, this.#gatherMs * 2 + 1);
+    this.#allFull = true;
+    if (this.#gatherMs === 0 || taken === 0) return false;
+    pauseMicroseconds(Math.min(this.#gatherMs, timeoutMs) * 1000);
+    return (Atomics.load(this.#words, (this.#block + TpacketBlock.STATUS) >>> 2) & TP_STATUS_USER) !== 0;
   }
 
   #break(): void {
@@ -319,7 +347,7 @@ export class PacketRingSource implements CaptureSource {
 }
 
 /** Frames of a batch: a block of 64-byte frames is some thousands. */
-export const RING_BATCH_FRAMES: number = BATCH_FRAMES * 4;
+export const RING_BATCH_FRAMES: number = BATCH_FRAMES * 16;
 
 function sumOf(status: number): number {
   if ((status & TP_STATUS_CSUMNOTREADY) !== 0) return FrameSum.Absent;

@@ -189,6 +189,8 @@ export const TP_STATUS_KERNEL = 0;
 export const TP_STATUS_USER = 1;
 /** tp_status bits of a frame. */
 export const TP_STATUS_CSUMNOTREADY: number = 1 << 3;
+/** The block was handed over because time had passed, not because it was full. */
+export const TP_STATUS_BLK_TMO: number = 1 << 5;
 export const TP_STATUS_CSUM_VALID: number = 1 << 7;
 export const TP_STATUS_VLAN_VALID: number = 1 << 4;
 export const TP_STATUS_VLAN_TPID_VALID: number = 1 << 6;
