@@ -2,7 +2,8 @@
  * tscopy between network namespaces: delivered requests and lag, scenario by scenario. Delivered = requests in the test
  * server's log with the client's address and port / requests in production's log.
  *
- * `npm run bench -- copy_lab [--only name,name] [--seconds 3]`. Needs root, nginx, wrk, curl, nft. Everything shares this
+ * `npm run bench -- copy_lab [--only name,name] [--seconds 3]`. Needs root, nginx, wrk, curl, nft. Everything shares
+ * this
  * machine's processors: clients, both servers and the agent.
  */
 import { randomBytes } from 'node:crypto';

@@ -13,7 +13,8 @@ const WHAT: OptionGroup = {
       name: 'target',
       value: 'HOST:PORT[,...]',
       parse: targetList,
-      help: `Test server; the service of production has the same port. Several: each session goes to one of them, by a hash
+      help: `Test server; the service of production has the same port. Several: each session goes to one of them, by a
+        hash
         of client and port, or to all with --mirror`,
     },
     {
@@ -37,7 +38,8 @@ const WHAT: OptionGroup = {
       name: 'filter',
       value: 'EXPR',
       parse: text,
-      help: 'Copy only packets of clients that this expression accepts too (syntax of tcpdump), as "src net 10.1.0.0/16"',
+      help: `Copy only packets of clients that this expression accepts too (syntax of tcpdump), as
+        "src net 10.1.0.0/16"`,
     },
     {
       name: 'percent',
@@ -65,7 +67,8 @@ const WHAT: OptionGroup = {
       name: 'client-pool',
       value: 'CIDR',
       parse: poolValue,
-      help: "Play sessions from addresses of this IPv4 network, on the clients' ports. Replies to it must be intercepted",
+      help: `Play sessions from addresses of this IPv4 network, on the clients' ports. Replies to it must be
+        intercepted`,
     },
   ],
 };
@@ -129,7 +132,8 @@ const PACING: OptionGroup = {
       name: 'sender',
       value: 'NAME',
       parse: choice({ af_packet: 'af_packet', raw_ip: 'raw_ip', auto: 'auto' }),
-      help: `How packets leave. af_packet: frames to the next hop's address, past netfilter and conntrack. raw_ip: packets
+      help: `How packets leave. af_packet: frames to the next hop's address, past netfilter and conntrack. raw_ip:
+        packets
         that the kernel routes. auto: af_packet where the way out is Ethernet`,
       default: 'auto',
     },
@@ -194,7 +198,8 @@ const LIMITS: OptionGroup = {
       name: 'when-full',
       value: 'POLICY',
       parse: choice({ hold: 'hold', skip: 'skip', drop: 'drop' }),
-      help: `What becomes of a session that has no room. hold: what is stored is sent, what does not fit is left out up to
+      help: `What becomes of a session that has no room. hold: what is stored is sent, what does not fit is left out
+        up to
         the next request that fits. skip: what is stored is given up, too. drop: the session is ended`,
       default: 'hold',
     },

@@ -14,12 +14,15 @@ const RULES: readonly Rule[] = [
 
 const NOTES: readonly string[] = [
   `The bare "tscopy --target 10.0.0.9:80" copies every client's sessions with port 80 of this host to 10.0.0.9, from the
-   clients' own addresses and ports. Replies of the target are swallowed by tsintercept there. "ready" on standard output
+   clients' own addresses and ports. Replies of the target are swallowed by tsintercept there. "ready" on standard
+   output
    says that copying has begun.`,
-  `Whatever the copied requests write, the test system gets a second time: keep its databases, mail and payments apart.`,
+  `Whatever the copied requests write, the test system gets a second time: keep its databases, mail and payments
+   apart.`,
   `Signals: SIGTERM and SIGINT close the sessions in order, print the report and remove routing rules (a second one ends
    at once); SIGHUP reads --config again: percent, ramp, no-wait, reply-deadline, rtt and only-new change at once.`,
-  `Exit status: 0 ended as asked; 1 files could not be read, or packets were refused until the end; 2 the command line is
+  `Exit status: 0 ended as asked; 1 files could not be read, or packets were refused until the end; 2 the command line
+   is
    wrong; 3 the machine refused.`,
 ];
 

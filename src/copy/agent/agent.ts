@@ -34,7 +34,10 @@ const HEALTHY_MS = 10_000;
 /** After the workers' own time for closing sessions. */
 const STOP_MS_EXTRA = 2_000;
 
-/** Starts the workers. Rejects with the OperatorError of the first that could not begin; nothing is left behind then. */
+/**
+ * Starts the workers. Rejects with the OperatorError of the first that could not begin; nothing is left behind
+ * then.
+ */
 export async function startAgent(spec: AgentSpec, events: AgentEvents = {}): Promise<CopyAgent> {
   const swallow = spec.replies.kind === 'local' ? Swallow.setUp(spec.targets) : null;
   const agent = new CopyAgent(spec, events, swallow);

@@ -1,5 +1,6 @@
 /**
- * HOT: one worker's loop body: replies, clients' packets, timers, and what the engine sends for them, in batches; sleeps
+ * HOT: one worker's loop body: replies, clients' packets, timers, and what the engine sends for them, in batches;
+ * sleeps
  * when there is nothing. A turn takes some batches at most, so that neither side starves the other.
  */
 import { FrameBatch } from '../../base/batch.ts';

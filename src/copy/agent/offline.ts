@@ -1,4 +1,7 @@
-/** Sessions out of capture files, at their own times (or `multiplier` times as fast), as live sessions with the targets. */
+/**
+ * Sessions out of capture files, at their own times (or `multiplier` times as fast), as live sessions with the
+ * targets.
+ */
 import { FrameBatch, FrameSum } from '../../base/batch.ts';
 import type { Clock } from '../../base/clock.ts';
 import { plainRegion } from '../../base/region.ts';

@@ -1,4 +1,7 @@
-/** From what an operator asks for to what the workers do: names, routes, next hops, keys; and what stands against it. */
+/**
+ * From what an operator asks for to what the workers do: names, routes, next hops, keys; and what stands
+ * against it.
+ */
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { OperatorError } from '../../base/errors.ts';
@@ -243,7 +246,8 @@ function warningsOf(spec: AgentSpec, request: AgentRequest): string[] {
   for (const { port } of spec.services) {
     if (!TLS_PORTS.includes(port)) continue;
     warnings.push(
-      `port ${port} usually carries TLS: another server cannot understand a copied TLS session; copy behind what ends TLS`,
+      `port ${port} usually carries TLS: another server cannot understand a copied TLS session; ` +
+        'copy behind whatever ends TLS',
     );
   }
   if (request.files !== null && request.workers > 1) warnings.push('files are replayed by one worker');

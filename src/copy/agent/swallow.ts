@@ -1,8 +1,10 @@
 /**
  * `--intercept local`: this host is the next hop of the targets' replies, and must let none of them go on to a client.
  *
- * A routing rule sends the service's replies nowhere (`ip rule … blackhole`): no RST and no ICMP answers them, nothing is
- * forwarded, and rings see them before. Packets for this host's own addresses are not touched, as the rule for the local
+ * A routing rule sends the service's replies nowhere (`ip rule … blackhole`): no RST and no ICMP answers them,
+ * nothing is
+ * forwarded, and rings see them before. Packets for this host's own addresses are not touched, as the rule for the
+ * local
  * table comes first. The rule's priority tells whose it is: rules of agents that were killed are removed at the next
  * start.
  */
@@ -149,7 +151,7 @@ function refuseLeak(target: AgentTarget, refusal: unknown): void {
   const sysctl = family === '-6' ? 'net.ipv6.conf.all.forwarding' : 'net.ipv4.ip_forward';
   throw new OperatorError(
     refusal === null ? 'UNSUPPORTED' : 'PERMISSION',
-    `replies of ${target.host} would be forwarded to real clients through ${route.dev}, as no routing rule could be set` +
-      `${why}: run with CAP_NET_ADMIN, or sysctl ${sysctl}=0`,
+    `replies of ${target.host} would be forwarded to real clients through ${route.dev}, ` +
+      `as no routing rule could be set${why}: run with CAP_NET_ADMIN, or sysctl ${sysctl}=0`,
   );
 }

@@ -1,4 +1,7 @@
-/** Replies by way of the tunnel: sessions are registered when their SYN leaves, and forgotten some time after their end. */
+/**
+ * Replies by way of the tunnel: sessions are registered when their SYN leaves, and forgotten some time after
+ * their end.
+ */
 import type { Clock } from '../../base/clock.ts';
 import type { CopyEngine } from '../engine.ts';
 import { TargetHeader } from '../target_header.ts';
