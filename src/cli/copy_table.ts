@@ -21,7 +21,7 @@ const NOTES: readonly string[] = [
    apart.`,
   `Signals: SIGTERM and SIGINT close the sessions in order, print the report and remove routing rules (a second one ends
    at once); SIGHUP reads --config again: percent, ramp, no-wait, reply-deadline, rtt and only-new change at once.`,
-  `Exit status: 0 ended as asked; 1 files could not be read, or packets were refused until the end; 2 the command line
+  `Exit status: 0 ended as asked; 1 a file could not be read, or requests in it were skipped; 2 the command line
    is
    wrong; 3 the machine refused.`,
 ];

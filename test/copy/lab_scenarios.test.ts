@@ -150,3 +150,54 @@ t.test('a thread that crashes is started again; an interface goes down and up', 
   await agent.ended;
   t.match(agent.stdout, /"crashes":1/, 'the crash is counted');
 });
+
+t.test(
+  'settings read again; metrics; a rule left by a killed agent; any, raw IP, a pool of clients',
+  { skip },
+  async (t) => {
+    const rig = await makeRig();
+    t.teardown(() => rig.lab.teardown());
+    const file = path.join(rig.lab.directory, 'tscopy.yaml');
+    const settings = (percent: number): string =>
+      `target: "${TARGET}:${PORT}"\nintercept: local\ninterface: eth0\npercent: ${percent}\nmetrics-port: 9191\n`;
+    fs.writeFileSync(file, settings(0));
+    await rig.startAgent('--config', file);
+    load(rig, `${URL_OF}/none`, '-H', 'Connection: close');
+    t.match(await rig.compare(200), { target: 0, extra: 0 }, '--percent 0 copies nobody');
+    fs.writeFileSync(file, settings(100));
+    rig.agent!.child.kill('SIGHUP');
+    await rig.agent!.waitFor(/settings read again/);
+    rig.clearLogs();
+    load(rig, `${URL_OF}/all`, '-H', 'Connection: close');
+    const all = await rig.compare();
+    t.match(all, { missing: 0, extra: 0 }, 'SIGHUP: now all of them');
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const metrics = rig.production.run(['curl', '-s', 'http://127.0.0.1:9191/metrics']).stdout;
+    t.match(metrics, new RegExp(`tscopy_requests_delivered_total ${all.production}\\n`));
+
+    rig.agent!.child.kill('SIGKILL');
+    await rig.agent!.ended;
+    const rules = (): string[] => rig.production.run(['ip', 'rule']).stdout.match(/^\d+:.*blackhole/gm) ?? [];
+    const [left] = rules();
+    t.ok(left, 'a killed agent leaves its rule: no reply goes to a client');
+    await rig.startAgent('--target', `${TARGET}:${PORT}`, '--intercept', 'local', '-i', 'any', '--sender', 'raw_ip');
+    t.equal(rules().length, 1, 'the next one has a rule');
+    t.not(rules()[0], left, 'of its own, and has removed the other');
+    rig.clearLogs();
+    load(rig, `${URL_OF}/any`, '-H', 'Connection: close');
+    t.match(await rig.compare(), { missing: 0, extra: 0 }, 'captured on any, sent as raw IP');
+    await rig.stopAgent();
+
+    await rig.startAgent(...LOCAL, '--client-pool', '198.18.0.0/16');
+    rig.clearLogs();
+    load(rig, `${URL_OF}/pool`, '-H', 'Connection: close');
+    const { production, target } = await rig.compare(1_000);
+    t.equal(target, production);
+    t.ok(
+      rig.lines(rig.targetLog).every((line) => line.startsWith('[198.18.')),
+      'from the pool',
+    );
+    await rig.stopAgent();
+    t.same(rules(), [], 'no rule is left');
+  },
+);
