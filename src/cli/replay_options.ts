@@ -255,8 +255,8 @@ const SPEED: OptionGroup = {
     {
       name: 'realtime',
       ours: true,
-      help: `Put the sending threads before all ordinary ones (SCHED_RR), so that a busy host does not make packets late.
-        Needs CAP_SYS_NICE. At rates that keep a thread busy it holds a core`,
+      help: `Put the sending threads before all ordinary ones (SCHED_RR), so that a busy host does not make packets
+        late. Needs CAP_SYS_NICE. At rates that keep a thread busy it holds a core`,
     },
     {
       name: 'start-at',

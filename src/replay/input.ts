@@ -91,8 +91,8 @@ export function sharingStreams(open: OpenReader): OpenReader {
 }
 
 /**
- * Reads the inputs once, where they can be read again; `onPackets` is told how many so far. Throws FILE and FORMAT where
- * one cannot be opened.
+ * Reads the inputs once, where they can be read again; `onPackets` is told how many so far. Throws FILE and FORMAT
+ * where one cannot be opened.
  */
 export function lookAtInputs(
   spec: ReplaySpec,
