@@ -160,7 +160,7 @@ class InterceptHandle implements Intercept {
 
   async open(): Promise<void> {
     if (this.#routes !== null) {
-      const { rules, routes } = cleanUpRoutes();
+      const { rules, routes } = this.#routes.adopt();
       if (rules + routes > 0) this.#note({ kind: 'leftovers', rules, routes });
       this.#routes.open();
     }

@@ -25,6 +25,8 @@ import type { ServiceSpec } from './spec.ts';
 export const DEVICE = 'tsintercept0';
 export const TABLE = 36_524;
 export const PREFERENCE = 524;
+/** Of the rules that a start puts beside those of a killed run, until it takes the old ones away. */
+const PREFERENCE_BESIDE = 525;
 const BLACKHOLE_METRIC = 4_000_000_000;
 const MTU_DEFAULT = 1500;
 /** Networks for documentation: no client has these (RFC 5737, RFC 3849). */
@@ -38,6 +40,7 @@ interface RuleJson {
 }
 
 interface RouteJson {
+  readonly dst?: string;
   readonly dev?: string;
   readonly type?: string;
 }
@@ -62,20 +65,39 @@ function familyOf(address: string): Family {
 
 /** Takes away what a killed run has left. Throws PERMISSION or SYSTEM. */
 export function cleanUpRoutes(): Leftovers {
-  let rules = 0;
+  const rules = ownRules();
+  for (const rule of rules) removeRule(rule);
   let routes = 0;
   for (const family of families()) {
-    for (const rule of ipJson<RuleJson>('-N', family, 'rule', 'show')) {
-      if (rule.table !== String(TABLE)) continue;
-      change(family, 'rule', 'del', 'pref', String(rule.priority), 'table', String(TABLE));
-      rules++;
-    }
-    routes += tableRoutes(family).length;
-    if (tableRoutes(family).length > 0) change(family, 'route', 'flush', 'table', String(TABLE));
+    const count = tableRoutes(family).length;
+    if (count > 0) change(family, 'route', 'flush', 'table', String(TABLE));
+    routes += count;
   }
-  const device = existsSync(`/proc/sys/net/ipv4/conf/${DEVICE}`);
-  if (device) change('-4', 'link', 'del', DEVICE);
-  return { rules, routes, device };
+  return { rules: rules.length, routes, device: removeDevice() };
+}
+
+interface OwnRule {
+  readonly family: Family;
+  readonly preference: number;
+}
+
+/** Rules that look into our table, one entry each. */
+function ownRules(): OwnRule[] {
+  return families().flatMap((family) =>
+    ipJson<RuleJson>('-N', family, 'rule', 'show')
+      .filter((rule) => rule.table === String(TABLE))
+      .map((rule) => ({ family, preference: rule.priority })),
+  );
+}
+
+function removeRule({ family, preference }: OwnRule): void {
+  change(family, 'rule', 'del', 'pref', String(preference), 'table', String(TABLE));
+}
+
+function removeDevice(): boolean {
+  const isThere = existsSync(`/proc/sys/net/ipv4/conf/${DEVICE}`);
+  if (isThere) change('-4', 'link', 'del', DEVICE);
+  return isThere;
 }
 
 /** A table that was never used is no table: nothing is in it. */
@@ -104,11 +126,31 @@ export class InterceptRoutes {
   readonly #services: readonly ServiceSpec[];
   readonly #except: readonly string[];
   #deadEnd: DeadEnd | null = null;
+  /** Rules of a killed run: they hold until ours stand beside them, so that no reply slips out in between. */
+  #old: readonly OwnRule[] = [];
+  #preference = PREFERENCE;
   #mtu = MTU_DEFAULT;
 
   constructor(services: readonly ServiceSpec[], except: readonly string[]) {
     this.#services = services;
     this.#except = except;
+  }
+
+  /**
+   * Finds what a killed run has left and keeps what swallows: its rules and the blackhole, until `divert`. Its device
+   * and its exceptions go at once. Throws PERMISSION or SYSTEM.
+   */
+  adopt(): Leftovers {
+    this.#old = ownRules();
+    if (this.#old.some(({ preference }) => preference === PREFERENCE)) this.#preference = PREFERENCE_BESIDE;
+    let routes = 0;
+    for (const family of families()) {
+      for (const { type, dst } of tableRoutes(family)) {
+        routes++;
+        if (type === 'throw') change(family, 'route', 'del', 'throw', dst ?? 'default', 'table', String(TABLE));
+      }
+    }
+    return { rules: this.#old.length, routes, device: removeDevice() };
   }
 
   /** The device and the table; nothing is diverted yet. Throws PERMISSION, UNSUPPORTED, INTERFACE or SYSTEM. */
@@ -118,9 +160,9 @@ export class InterceptRoutes {
     for (const family of this.#families()) {
       const table = ['table', String(TABLE)];
       for (const network of this.#except) {
-        if (familyOf(network) === family) change(family, 'route', 'add', 'throw', network, ...table);
+        if (familyOf(network) === family) change(family, 'route', 'replace', 'throw', network, ...table);
       }
-      change(family, 'route', 'add', 'blackhole', 'default', 'metric', String(BLACKHOLE_METRIC), ...table);
+      change(family, 'route', 'replace', 'blackhole', 'default', 'metric', String(BLACKHOLE_METRIC), ...table);
       this.#leadIn(family);
     }
   }
@@ -155,10 +197,12 @@ export class InterceptRoutes {
         const from = address === null ? [] : ['from', address];
         const where = own ? ['iif', 'lo'] : [];
         const match = [...from, ...where, 'ipproto', 'tcp', 'sport', String(port)];
-        change(family, 'rule', 'add', 'pref', String(PREFERENCE), ...match, 'table', String(TABLE));
+        change(family, 'rule', 'add', 'pref', String(this.#preference), ...match, 'table', String(TABLE));
         if (own) this.#verify(address, port, family);
       }
     }
+    for (const rule of this.#old) removeRule(rule);
+    this.#old = [];
   }
 
   /** Asks the kernel where a reply would go. */
@@ -177,7 +221,7 @@ export class InterceptRoutes {
     throw new OperatorError(
       'ADDRESS',
       `a rule of this host goes before ours, so replies from port ${port} would leave by ${dev}: ` +
-        `see ip ${family} rule, and give that rule a number above ${PREFERENCE}`,
+        `see ip ${family} rule, and give that rule a number above ${this.#preference}`,
     );
   }
 
