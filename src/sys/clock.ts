@@ -27,8 +27,8 @@ export type WaitMode = 'adaptive' | 'spin' | 'sleep';
 const MARGIN_NS_MIN = 8_000;
 const MARGIN_NS_MAX = 100_000;
 /**
- * Eleven of twelve wake-ups in time. Three of four (0.06 and 0.02) made the median packet 1.1 µs late instead of 0.3 and
- * saved no CPU time that could be measured.
+ * Eleven of twelve wake-ups in time. Three of four (0.06 and 0.02) made the median packet 1.1 µs late instead of 0.3
+ * and saved no CPU time that could be measured.
  */
 const MARGIN_RISE = 0.25;
 const MARGIN_FALL = 0.02;
