@@ -3,6 +3,7 @@
  * as it is filled. (A TPACKET_V3 block is handed over when it is full or its timer ends, which counts in jiffies on
  * many kernels: 4 ms at HZ=250, where a header is wanted within 1 ms.) Layouts: include/uapi/linux/if_packet.h.
  */
+
 import { OperatorError } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
 import { describeErrno, Errno } from './errno.ts';
@@ -13,17 +14,13 @@ import {
   PACKET_RX_RING,
   PACKET_STATISTICS,
   PACKET_VERSION,
-  SO_ATTACH_FILTER,
   SO_ERROR,
   SOCK_RAW,
   SOL_PACKET,
   SOL_SOCKET,
   SockaddrLl,
-  SockFilter,
-  SockFprog,
   TPACKET_V2,
 } from './layout.ts';
-import { dataAddress } from './libc.ts';
 import { sharedRegion } from './memory.ts';
 import {
   bindSocket,
@@ -34,6 +31,7 @@ import {
   socketOption,
   socketOptionInt,
 } from './socket.ts';
+import { attachFilter } from './socket_filter.ts';
 
 /** struct tpacket2_hdr. SEC and NSEC: when the kernel saw the frame. */
 export const Tpacket2Receive = { STATUS: 0, LEN: 4, SNAPLEN: 8, MAC: 12, SEC: 16, NSEC: 20 } as const;
@@ -110,18 +108,6 @@ export function openHeaderRing(options: HeaderRingOptions): HeaderRing {
 
 function must(errno: number, what: string): void {
   if (errno !== 0) throw new OperatorError('UNSUPPORTED', `${what}: ${describeErrno(errno)}`);
-}
-
-function attachFilter(fd: number, program: Uint8Array): number {
-  const instructions = new Uint8Array(new ArrayBuffer(program.byteLength));
-  instructions.set(program);
-  const struct = new Uint8Array(new ArrayBuffer(SockFprog.SIZE));
-  const view = new DataView(struct.buffer);
-  const address = dataAddress(instructions);
-  view.setUint16(SockFprog.LEN, program.byteLength / SockFilter.SIZE, LITTLE_ENDIAN);
-  view.setUint32(SockFprog.FILTER, address >>> 0, LITTLE_ENDIAN);
-  view.setUint32(SockFprog.FILTER + 4, Math.floor(address / 0x1_0000_0000), LITTLE_ENDIAN);
-  return setSocketOption(fd, SOL_SOCKET, SO_ATTACH_FILTER, struct);
 }
 
 function requestRing(fd: number, { slotBytes, slots }: HeaderRingOptions): void {

@@ -5,6 +5,7 @@
  * Nothing arrives before the filter is attached: the socket is made with protocol 0, which receives nothing, and is
  * bound to a protocol last.
  */
+
 import { OperatorError } from '../base/errors.ts';
 import type { Region } from '../base/region.ts';
 import { describeErrno, Errno } from './errno.ts';
@@ -23,15 +24,12 @@ import {
   PACKET_TIMESTAMP,
   PACKET_VERSION,
   PacketMreq,
-  SO_ATTACH_FILTER,
   SO_ERROR,
   SOCK_DGRAM,
   SOCK_RAW,
   SOL_PACKET,
   SOL_SOCKET,
   SockaddrLl,
-  SockFilter,
-  SockFprog,
   TPACKET_V3,
   TpacketReq3,
   TpacketStats,
@@ -49,6 +47,7 @@ import {
   socketOption,
   socketOptionInt,
 } from './socket.ts';
+import { attachFilter } from './socket_filter.ts';
 
 /** Where the kernel's stamps come from: its own clock, or the network card's (raw: as the card counts). */
 export type StampSource = 'host' | 'adapter' | 'adapter_unsynced';
@@ -133,19 +132,6 @@ export class ReceiveRing {
 const REFUSE_ALL = Uint8Array.of(0x06, 0, 0, 0, 0, 0, 0, 0);
 /** `ret #-1` */
 const ACCEPT_ALL = Uint8Array.of(0x06, 0, 0, 0, 0xff, 0xff, 0xff, 0xff);
-
-/** Replaces the socket's filter in one step. Returns 0 or the errno. */
-function attachFilter(fd: number, program: Uint8Array): number {
-  const instructions = new Uint8Array(new ArrayBuffer(program.byteLength));
-  instructions.set(program);
-  const struct = new Uint8Array(new ArrayBuffer(SockFprog.SIZE));
-  const view = new DataView(struct.buffer);
-  const address = dataAddress(instructions);
-  view.setUint16(SockFprog.LEN, program.byteLength / SockFilter.SIZE, LITTLE_ENDIAN);
-  view.setUint32(SockFprog.FILTER, address >>> 0, LITTLE_ENDIAN);
-  view.setUint32(SockFprog.FILTER + 4, Math.floor(address / 0x1_0000_0000), LITTLE_ENDIAN);
-  return setSocketOption(fd, SOL_SOCKET, SO_ATTACH_FILTER, struct);
-}
 
 /** Opens the ring. Throws PERMISSION, INTERFACE, RESOURCE or UNSUPPORTED with the line to type. */
 export function openReceiveRing(options: ReceiveRingOptions): ReceiveRing {
