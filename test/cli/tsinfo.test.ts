@@ -1,4 +1,5 @@
 /** The command `tsinfo`: dumps, facts, obstacles, JSON, the page. */
+
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,6 +17,7 @@ import { escapeHtml, scriptJson } from '../../src/cli/info_html.ts';
 import { infoMain } from '../../src/cli/info_main.ts';
 import type { FileReport, InfoReport } from '../../src/cli/info_report.ts';
 import { INFO_TABLE } from '../../src/cli/info_table.ts';
+import { type Ended, runInProcess } from './in_process.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const CLI = join(here, '..', '..', 'src', 'cli', 'tsinfo.js');
@@ -25,24 +27,7 @@ const fixture = (name: string): string => join(root, 'fixtures', 'pcaps', name);
 const scratch = mkdtempSync(join(tmpdir(), 'tsinfo-test-'));
 t.teardown(() => rmSync(scratch, { recursive: true, force: true }));
 
-interface Ended {
-  readonly status: number;
-  readonly out: string;
-  readonly error: string;
-}
-
-async function tsinfo(...argv: string[]): Promise<Ended> {
-  const out: string[] = [];
-  const error: string[] = [];
-  const status = await infoMain(argv, {
-    out: (line) => out.push(line),
-    error: (line) => error.push(line),
-    draw: () => {},
-    errorIsTerminal: false,
-    columns: () => 80,
-  });
-  return { status, out: out.join('\n'), error: error.join('\n') };
-}
+const tsinfo = (...argv: string[]): Promise<Ended> => runInProcess(infoMain, argv);
 
 async function facts(path: string, ...argv: string[]): Promise<FileReport> {
   const run = await tsinfo('--json', ...argv, path);

@@ -1,4 +1,5 @@
 /** `tsinfo --dump`, byte for byte what tcpcapinfo prints; compared with it where it is installed. */
+
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -6,22 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { infoMain } from '../../src/cli/info_main.ts';
+import { type Ended, runInProcess } from './in_process.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'tsinfo-dump-test-'));
 t.teardown(() => rmSync(scratch, { recursive: true, force: true }));
 
-async function tsinfo(...argv: string[]): Promise<{ status: number; out: string; error: string }> {
-  const out: string[] = [];
-  const error: string[] = [];
-  const status = await infoMain(argv, {
-    out: (line) => out.push(line),
-    error: (line) => error.push(line),
-    draw: () => {},
-    errorIsTerminal: false,
-    columns: () => 80,
-  });
-  return { status, out: out.join('\n'), error: error.join('\n') };
-}
+const tsinfo = (...argv: string[]): Promise<Ended> => runInProcess(infoMain, argv);
 
 function file(name: string, bytes: Uint8Array): string {
   const path = join(scratch, name);

@@ -1,4 +1,5 @@
 /** The command `tsprep` as a process, its values, and the reference's golden caches. */
+
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,6 +22,7 @@ import { AUTO_DEFAULTS, openClassifier } from '../../src/flow/index.ts';
 import { captureFrames, openCapture } from '../../src/pcap/index.ts';
 import { type PrepCache, PrepCacheBuilder, PrepVerdict, readPrepCache } from '../../src/pcap/prep_cache.ts';
 import { Select } from '../../src/replay/select.ts';
+import { type Ended, runInProcess } from './in_process.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const CLI = join(here, '..', '..', 'src', 'cli', 'tsprep.js');
@@ -32,25 +34,7 @@ const scratch = mkdtempSync(join(tmpdir(), 'tsprep-test-'));
 t.teardown(() => rmSync(scratch, { recursive: true, force: true }));
 const CACHE = join(scratch, 'out.cache');
 
-interface Ended {
-  readonly status: number | null;
-  readonly out: string;
-  readonly error: string;
-}
-
-/** In this process: a process of its own costs a tenth of a second. */
-async function tsprep(...argv: string[]): Promise<Ended> {
-  const out: string[] = [];
-  const error: string[] = [];
-  const status = await prepMain(argv, {
-    out: (line) => out.push(line),
-    error: (line) => error.push(line),
-    draw: () => {},
-    errorIsTerminal: false,
-    columns: () => 80,
-  });
-  return { status, out: out.join('\n'), error: error.join('\n') };
-}
+const tsprep = (...argv: string[]): Promise<Ended> => runInProcess(prepMain, argv);
 
 function processOf(argv: readonly string[], input?: Uint8Array): Ended {
   const run = spawnSync(process.execPath, [CLI, ...argv], { input: input ?? '', timeout: 30_000 });
