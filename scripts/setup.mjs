@@ -141,7 +141,8 @@ function sourceFingerprint() {
       lines.push(`${path.relative(root, file)} ${stat.size} ${stat.mtimeMs}`);
     }
   }
-  for (const name of ['tsconfig.json', 'package-lock.json']) lines.push(fs.readFileSync(path.join(root, name), 'utf8'));
+  for (const name of ['tsconfig.json', 'package-lock.json', 'scripts/bundle.mjs'])
+    lines.push(fs.readFileSync(path.join(root, name), 'utf8'));
   return sha(lines.sort().join('\n'));
 }
 
@@ -165,6 +166,8 @@ function build() {
   say('tsc -p .');
   const result = run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', '.'], { quiet: true });
   removeOrphans();
+  const bundles = run(process.execPath, ['scripts/bundle.mjs'], { quiet: true });
+  if (bundles.status !== 0) throw new Error(`scripts/bundle.mjs failed: ${(bundles.stderr ?? '').trim()}`);
   if (result.status === 0) {
     fs.mkdirSync(path.dirname(stamp), { recursive: true });
     fs.writeFileSync(stamp, fingerprint);
