@@ -100,7 +100,7 @@ export class WindowEditor {
       if (bytes > FRAME_BYTES_MAX || frame + bytes > end) break;
       at[0] = frame;
       caplen[0] = bytes;
-      len[0] = wireBytes < bytes ? bytes : wireBytes;
+      len[0] = Math.max(wireBytes, bytes);
       linktype[0] = rules.linktype;
       const side = router === null ? 0 : router.sideOfNumber(n);
       let keeps = true;

@@ -128,7 +128,7 @@ export class CompiledRewriter implements Rewriter {
     const editsOuter = !isTunnelled || this.#editsEveryLayer;
     if (editsOuter && this.#ip.editsHeaders) this.#ip.editHeaders(frame);
     if (this.#cutsPackets) applyPending(frame);
-    if (this.#fuzzer !== null && this.#fuzzer.apply(frame)) {
+    if (this.#fuzzer?.apply(frame)) {
       this.counters.dropped++;
       return Edit.Drop;
     }
@@ -167,7 +167,7 @@ export class CompiledRewriter implements Rewriter {
     if (frame.len > EDITED_BYTES_MAX && this.#lengths.padBytes(frame) > 0) return Cause.TooLong;
     if (this.#framer !== null) return this.#framer.plan(frame);
     if (this.#vlan !== null && layers.macs < 0) return Cause.LinktypeUnknown;
-    if (this.#tags !== null && this.#tags.pushes && tagsAt(layers) < 0) return Cause.LinktypeUnknown;
+    if (this.#tags?.pushes && tagsAt(layers) < 0) return Cause.LinktypeUnknown;
     return Cause.None;
   }
 
