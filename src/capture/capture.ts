@@ -230,8 +230,7 @@ function openInterfaces(names: readonly string[], options: CaptureOptions, share
     }
     return new Capture(sources, options, shared);
   };
-  const { netns } = options;
-  return netns === undefined ? open() : insideNamespace(netns.path, netns.label, open);
+  return insideNamespace(options.netns ?? null, open);
 }
 
 function openOne(name: string, interfaceIndex: number, options: CaptureOptions): CaptureSource {
@@ -255,6 +254,6 @@ function openOne(name: string, interfaceIndex: number, options: CaptureOptions):
 export function enterCaptureNamespace(options: CaptureOptions): CaptureOptions {
   const { netns, ...rest } = options;
   if (netns === undefined) return options;
-  enterNamespace(netns.path, netns.label);
+  enterNamespace(netns);
   return rest;
 }

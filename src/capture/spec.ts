@@ -1,13 +1,6 @@
 /** What a capture is to do, as plain data that a thread can be handed. */
 import type { CaptureBackend, Direction, StampSource } from '../device/capture_source.ts';
-
-/** A network namespace to capture in. */
-export interface NamespaceSpec {
-  /** `/run/netns/NAME` or `/proc/PID/ns/net`. */
-  readonly path: string;
-  /** As in messages: `network namespace web`. */
-  readonly label: string;
-}
+import type { NamespaceSpec } from '../device/host_capture.ts';
 
 /** Everything about a capture but where its frames go. Absent: the default that is named. */
 export interface CaptureOptions {
@@ -30,6 +23,7 @@ export interface CaptureOptions {
   /** Milliseconds that a frame may wait in a buffer that is not full, 1 to 1000. Default 50. */
   readonly retireMs?: number;
   readonly stamps?: StampSource;
+  /** Network namespace to capture in. Default: that of the process. */
   readonly netns?: NamespaceSpec;
   /** Number of the group of sockets that share the packets, for captures that run side by side. Default: alone. */
   readonly fanoutGroup?: number;

@@ -6,6 +6,7 @@ import { type CaptureCliOptions, capturePlan } from './capture_spec.ts';
 import { CAPTURE_TABLE } from './capture_table.ts';
 import { type CommandLine, parseCommandLine } from './command_line.ts';
 import { reportFailure } from './failure.ts';
+import { namespaceOf } from './namespace_options.ts';
 import type { Terminal } from './terminal.ts';
 import { readTextFile, writeTextFile } from './text_file.ts';
 import { usage } from './values.ts';
@@ -39,7 +40,7 @@ async function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Pr
 async function capture(line: RunLine, terminal: Terminal): Promise<Exit> {
   const options = line.options as CaptureCliOptions;
   const { listInterfaces } = await import('../device/interface_list.ts');
-  const list = () => listInterfaces(namespaceForList(options));
+  const list = () => listInterfaces(namespaceOf(options));
   if (options.listInterfaces || options.list) {
     for (const text of interfaceLines(list())) terminal.out(text);
     return Exit.Done;
@@ -55,12 +56,6 @@ async function capture(line: RunLine, terminal: Terminal): Promise<Exit> {
   });
   const { runCapture } = await import('./capture_run.ts');
   return runCapture(plan, options, terminal);
-}
-
-function namespaceForList({ netns, pid }: CaptureCliOptions): { path: string; label: string } | null {
-  if (pid !== undefined) return { path: `/proc/${pid}/ns/net`, label: `network namespace of process ${pid}` };
-  if (netns === undefined) return null;
-  return { path: netns.includes('/') ? netns : `/run/netns/${netns}`, label: `network namespace ${netns}` };
 }
 
 function filterOf(options: CaptureCliOptions, operands: readonly string[]): string {

@@ -1,4 +1,5 @@
 /** The options of `tscap`: names as in tcpdump, whose place it takes, and dumpcap's where tcpdump has none. */
+import { namespaceRows } from './namespace_options.ts';
 import type { OptionGroup } from './option_table.ts';
 import { choice, decimal, durationNs, hostPort, integer, text, usage, type ValueParser } from './values.ts';
 
@@ -62,18 +63,7 @@ const SOURCE: OptionGroup = {
       help: 'Print the interfaces with state, speed, MTU, addresses and offloads, and exit',
     },
     { name: 'list', help: 'Same as --list-interfaces' },
-    {
-      name: 'netns',
-      value: 'NAME',
-      parse: text,
-      help: 'Capture in this network namespace (ip netns list shows the names), or in that of a path',
-    },
-    {
-      name: 'pid',
-      value: 'PID',
-      parse: integer(1, 2 ** 22),
-      help: 'Capture in the network namespace of a process: a container',
-    },
+    ...namespaceRows('Capture'),
     {
       name: 'no-promiscuous-mode',
       short: 'p',

@@ -7,17 +7,16 @@ import type { CaptureOptions } from '../capture/spec.ts';
 import type { CaptureBackend, Direction, StampSource } from '../device/capture_source.ts';
 import { type AnonymizeSpec, readAnonymizeKey } from '../rewrite/anonymize_spec.ts';
 import { milliseconds } from './capture_options.ts';
+import { type NamespaceOptions, namespaceOf } from './namespace_options.ts';
 import { type HostPort, integer, usage } from './values.ts';
 
 /** By commander's attribute names. */
-export interface CaptureCliOptions {
+export interface CaptureCliOptions extends NamespaceOptions {
   readonly interface?: readonly string[];
   readonly read?: readonly string[];
   readonly backend?: CaptureBackend;
   readonly listInterfaces?: true;
   readonly list?: true;
-  readonly netns?: string;
-  readonly pid?: number;
   /** False: `--no-promiscuous-mode`. */
   readonly promiscuousMode?: boolean;
   readonly direction?: Direction;
@@ -98,7 +97,7 @@ export function capturePlan(options: CaptureCliOptions, filter: string, around: 
     bufferBytes: options.bufferSize === undefined ? undefined : options.bufferSize * 1024,
     retireMs: prints || options.packetBuffered ? QUICK_RETIRE_MS : undefined,
     stamps: options.timeStampType,
-    netns: namespaceOf(options),
+    netns: namespaceOf(options) ?? undefined,
     packets,
     cpuPercentMax: options.cpuLimit,
   };
@@ -142,12 +141,6 @@ function anonymizeOf(options: CaptureCliOptions): AnonymizeSpec | null {
     payload: options.anonymizePayload ?? 'zero',
     keepOui: options.anonymizeKeepOui ?? false,
   };
-}
-
-function namespaceOf({ netns, pid }: CaptureCliOptions): CaptureOptions['netns'] {
-  if (pid !== undefined) return { path: `/proc/${pid}/ns/net`, label: `network namespace of process ${pid}` };
-  if (netns === undefined) return undefined;
-  return { path: netns.includes('/') ? netns : `/run/netns/${netns}`, label: `network namespace ${netns}` };
 }
 
 function sinkOf(options: CaptureCliOptions, interfaces: number, around: Surroundings): SessionSpec['output']['sink'] {

@@ -1,6 +1,7 @@
 /** The options of `tscopy`, as data. */
 import { ENGINE_DEFAULTS } from '../copy/options.ts';
 import { bytes, interceptValue, mapValue, nanoseconds, poolValue, targetList } from './copy_values.ts';
+import { namespaceRows } from './namespace_options.ts';
 import type { OptionGroup } from './option_table.ts';
 import { choice, decimal, hostPort, integer, positive, text } from './values.ts';
 
@@ -34,6 +35,7 @@ const WHAT: OptionGroup = {
       help: 'Interface that the clients come in by; "any" is all of them',
       default: `that of the service's address, else that of the default route`,
     },
+    ...namespaceRows('Take clients up'),
     {
       name: 'filter',
       value: 'EXPR',
@@ -67,8 +69,8 @@ const WHAT: OptionGroup = {
       name: 'client-pool',
       value: 'CIDR',
       parse: poolValue,
-      help: `Play sessions from addresses of this IPv4 network, on the clients' ports. Replies to it must be
-        intercepted`,
+      help: `Play sessions from addresses of this IPv4 network, on the clients' ports; those of clients on this host as
+        well, as of a proxy in front of the service (-i lo). Replies to it must be intercepted`,
     },
   ],
 };
@@ -131,10 +133,10 @@ const PACING: OptionGroup = {
     {
       name: 'sender',
       value: 'NAME',
-      parse: choice({ af_packet: 'af_packet', raw_ip: 'raw_ip', auto: 'auto' }),
+      parse: choice({ af_packet: 'af_packet', raw_ip: 'raw_ip', raw_socket: 'raw_socket', auto: 'auto' }),
       help: `How packets leave. af_packet: frames to the next hop's address, past netfilter and conntrack. raw_ip:
-        packets
-        that the kernel routes. auto: af_packet where the way out is Ethernet`,
+        packets that the kernel routes. raw_socket: the same through the npm package, far slower. auto: af_packet where
+        the way out is Ethernet`,
       default: 'auto',
     },
   ],

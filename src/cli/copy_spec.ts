@@ -8,9 +8,10 @@ import { TUNNEL_PORT } from '../copy/tunnel/protocol.ts';
 import type { TunnelTls } from '../copy/tunnel/server.ts';
 import type { MapValue, NamedPort } from './copy_values.ts';
 import { reasonOf } from './inputs.ts';
+import { type NamespaceOptions, namespaceOf } from './namespace_options.ts';
 import { type HostPort, usage } from './values.ts';
 
-export interface CopyOptions {
+export interface CopyOptions extends NamespaceOptions {
   readonly target?: readonly HostAndPort[];
   readonly map?: readonly MapValue[];
   readonly mirror?: true;
@@ -65,6 +66,7 @@ export function copyRequestFrom(options: CopyOptions): AgentRequest {
     intercept: interceptOf(options.intercept),
     interceptPort: TUNNEL_PORT,
     device: options.interface ?? null,
+    netns: namespaceOf(options),
     filter: options.filter ?? '',
     bufferBytes: options.bufferSize ?? BUFFER_BYTES,
     files:

@@ -8,6 +8,8 @@ const RULES: readonly Rule[] = [
   { option: 'loop', needs: ['input'] },
   { option: 'max-gap', needs: ['input'] },
   { option: 'input', excludes: ['interface'], why: 'sessions come from files or from an interface' },
+  { oneOf: ['netns', 'pid'], why: 'there is one namespace' },
+  { option: 'input', excludes: ['netns', 'pid'], why: 'files are in no namespace' },
   { option: 'tls-cert', needs: ['tls-key'] },
   { option: 'tls-key', needs: ['tls-cert'] },
 ];

@@ -1,4 +1,4 @@
 /** What a capture needs of the machine besides sources: waiting for several, processor time, namespaces. */
-export { enterNamespace, insideNamespace } from '../sys/namespace.ts';
+export { enterNamespace, insideNamespace, type NamespaceSpec } from '../sys/namespace.ts';
 export { PollSet, processCpuMs } from '../sys/poll.ts';
 export { pauseMicroseconds } from '../sys/socket.ts';

@@ -1,7 +1,7 @@
 /** Interfaces as an operator chooses among them: state, speed, addresses, offloads. */
 import os from 'node:os';
 import { interfaceFacts, interfaceOffloads, interfaceSpeedMbps, type Offloads } from '../sys/interface.ts';
-import { insideNamespace } from '../sys/namespace.ts';
+import { insideNamespace, type NamespaceSpec } from '../sys/namespace.ts';
 import { interfaceNames } from './link.ts';
 
 export interface ListedInterface {
@@ -19,8 +19,8 @@ export interface ListedInterface {
 }
 
 /** Every interface, of this thread's network namespace or of another. */
-export function listInterfaces(netns: { path: string; label: string } | null = null): ListedInterface[] {
-  return netns === null ? listHere() : insideNamespace(netns.path, netns.label, listHere);
+export function listInterfaces(netns: NamespaceSpec | null = null): ListedInterface[] {
+  return insideNamespace(netns, listHere);
 }
 
 function listHere(): ListedInterface[] {

@@ -5,6 +5,14 @@ import { describeErrno, Errno } from './errno.ts';
 import { declare, lastErrno } from './libc.ts';
 import { permissionRemedy } from './permission.ts';
 
+/** A network namespace to do something in. */
+export interface NamespaceSpec {
+  /** `/run/netns/NAME` or `/proc/PID/ns/net`. */
+  readonly path: string;
+  /** As in messages: `network namespace web`. */
+  readonly label: string;
+}
+
 // include/uapi/linux/sched.h
 const CLONE_NEWNET = 0x40000000;
 
@@ -33,21 +41,22 @@ function openNamespace(path: string, what: string): number {
   }
 }
 
-/** Moves this thread into the namespace for good. `what`: as in messages. */
-export function enterNamespace(path: string, what: string): void {
-  const fd = openNamespace(path, what);
+/** Moves this thread into the namespace for good. */
+export function enterNamespace({ path, label }: NamespaceSpec): void {
+  const fd = openNamespace(path, label);
   try {
-    enter(fd, what);
+    enter(fd, label);
   } finally {
     fs.closeSync(fd);
   }
 }
 
-/** Runs `use` with this thread inside the namespace, and comes back. `use` must be synchronous. */
-export function insideNamespace<T>(path: string, what: string, use: () => T): T {
+/** Runs `use` with this thread inside the namespace, and comes back; null: where it is. `use` must be synchronous. */
+export function insideNamespace<T>(namespace: NamespaceSpec | null, use: () => T): T {
+  if (namespace === null) return use();
   const home = openNamespace('/proc/thread-self/ns/net', 'network namespace of this thread');
   try {
-    enterNamespace(path, what);
+    enterNamespace(namespace);
     try {
       return use();
     } finally {

@@ -9,6 +9,7 @@ import type { Region } from '../../base/region.ts';
 import { openAfPacketSink } from '../../device/af_packet.ts';
 import { anonymousRegion } from '../../device/host.ts';
 import { openRawIpSink } from '../../device/raw_ip.ts';
+import { openRawSocketSink } from '../../device/raw_socket.ts';
 import type { Sink } from '../../device/sink.ts';
 import { TcpFlag } from '../../wire/tcp.ts';
 import type { Emitter } from '../emitter.ts';
@@ -50,14 +51,16 @@ class Way {
   }
 
   open(): void {
-    const { device, sender } = this.spec;
-    this.sink =
-      sender === 'raw_ip'
-        ? openRawIpSink({ name: '', batchFrames: QUEUE_FRAMES })
-        : openAfPacketSink({ name: device, batchFrames: QUEUE_FRAMES });
+    this.sink = openSink(this.spec);
     this.failed = 0;
     this.tooLong = 0;
   }
+}
+
+function openSink({ device, sender }: AgentTarget): Sink {
+  if (sender === 'raw_socket') return openRawSocketSink();
+  if (sender === 'raw_ip') return openRawIpSink({ name: '', batchFrames: QUEUE_FRAMES });
+  return openAfPacketSink({ name: device, batchFrames: QUEUE_FRAMES });
 }
 
 export class FrameEmitter implements Emitter {
@@ -92,7 +95,7 @@ export class FrameEmitter implements Emitter {
 
   #addTarget(target: AgentTarget, index: number): void {
     const same = (way: Way): boolean =>
-      way.spec.sender === target.sender && (way.spec.device === target.device || target.sender === 'raw_ip');
+      way.spec.sender === target.sender && (way.spec.device === target.device || target.sender !== 'af_packet');
     let way = this.#ways.find(same);
     if (way === undefined) {
       way = new Way(target);

@@ -6,6 +6,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { OperatorError } from '../../base/errors.ts';
 import { ipJson } from '../../device/host.ts';
+import { insideNamespace, type NamespaceSpec } from '../../device/host_capture.ts';
 import { interfaceNames, LINKTYPE_ETHERNET, linkFacts } from '../../device/link.ts';
 import { ANY } from '../../device/packet_ring_open.ts';
 import { type EngineOptions, engineOptions } from '../options.ts';
@@ -36,6 +37,8 @@ export interface AgentRequest {
   readonly interceptPort: number;
   /** Null: found from the routes. */
   readonly device: string | null;
+  /** Network namespace that clients come in by; null: this one. */
+  readonly netns: NamespaceSpec | null;
   readonly filter: string;
   readonly bufferBytes: number;
   /** Null: live. */
@@ -211,12 +214,14 @@ async function repliesOf(request: AgentRequest, targets: readonly AgentTarget[])
 }
 
 function packetsOf(request: AgentRequest, locals: ReadonlySet<string>): PacketSource {
-  const { filter } = request;
+  const { filter, netns } = request;
   if (request.files !== null) return { kind: 'files', filter, ...request.files };
-  // Replies to this host's own addresses would be answered by its own kernel, with a RST.
-  const except = request.intercept === 'local' ? [...locals] : ['127.0.0.1', '::1'];
-  const device = request.device ?? deviceOf(request.maps);
-  return { kind: 'live', device, except, filter, bufferBytes: request.bufferBytes };
+  // Replies to this host's own addresses would be answered by its own kernel, with a RST. Addresses of a pool are its
+  // clients' only.
+  const isPlayedAsItself = request.clones.pool === null;
+  const except = !isPlayedAsItself ? [] : request.intercept === 'local' ? [...locals] : ['127.0.0.1', '::1'];
+  const device = request.device ?? insideNamespace(netns, () => deviceOf(request.maps));
+  return { kind: 'live', device, netns, except, filter, bufferBytes: request.bufferBytes };
 }
 
 /** Where clients come in: the interface of the service's address, else of the default route, else the only one. */

@@ -1,7 +1,8 @@
 /** The rings of a worker: opened, watched, and opened again after their interface was down. */
 import type { OperatorError } from '../../base/errors.ts';
-import type { CaptureSource } from '../../device/capture_source.ts';
+import type { CaptureSource, CaptureSourceSpec } from '../../device/capture_source.ts';
 import { type HeaderSource, openHeaderSource } from '../../device/header_ring.ts';
+import { insideNamespace } from '../../device/host_capture.ts';
 import { openPacketRingSource } from '../../device/packet_ring_open.ts';
 import { clientFilter, replyFilter } from './filter.ts';
 import type { AgentLoop } from './loop.ts';
@@ -45,8 +46,8 @@ export class AgentRings {
     return this.#spec.replies.kind === 'local' ? this.#spec.replies.devices : [];
   }
 
-  #openClients({ device, except, filter, bufferBytes }: Live): CaptureSource {
-    return openPacketRingSource({
+  #openClients({ device, netns, except, filter, bufferBytes }: Live): CaptureSource {
+    const spec: CaptureSourceSpec = {
       name: device,
       backend: 'af_packet',
       filter: clientFilter(this.#spec, except, filter, this.#worker),
@@ -59,7 +60,8 @@ export class AgentRings {
       stamps: 'host',
       fanoutGroup: null,
       interfaceIndex: 0,
-    });
+    };
+    return insideNamespace(netns, () => openPacketRingSource(spec));
   }
 
   #openReplies(name: string): HeaderSource {

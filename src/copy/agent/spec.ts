@@ -1,4 +1,5 @@
 /** What an agent is to do, resolved: data that is handed to its workers as it is. */
+import type { NamespaceSpec } from '../../device/host_capture.ts';
 import type { EngineOptions } from '../options.ts';
 import type { ServiceSpec, TargetSpec } from '../targets.ts';
 import type { TunnelTls } from '../tunnel/server.ts';
@@ -9,13 +10,16 @@ export interface AgentTarget extends TargetSpec {
   readonly host: string;
   /** Interface that leads there, and by which replies come. */
   readonly device: string;
-  /** `af_packet`: frames onto `device`, to the neighbour's address; `raw_ip`: packets, which the kernel routes. */
+  /**
+   * `af_packet`: frames onto `device`, to the neighbour's address; `raw_ip`: packets, which the kernel routes;
+   * `raw_socket`: the same through the npm package of that name.
+   */
   readonly sender: Sender;
   /** Twelve bytes: destination and source of Ethernet headers; empty where there are none. */
   readonly macs: Uint8Array;
 }
 
-export const SENDERS = ['af_packet', 'raw_ip'] as const;
+export const SENDERS = ['af_packet', 'raw_ip', 'raw_socket'] as const;
 export type Sender = (typeof SENDERS)[number];
 
 export interface AgentService extends ServiceSpec {
@@ -39,6 +43,8 @@ export type PacketSource =
   | {
       readonly kind: 'live';
       readonly device: string;
+      /** Where `device` is; null: here. Copies leave from here. */
+      readonly netns: NamespaceSpec | null;
       /** Clients that are not copied: addresses of this host, whose replies its own kernel would answer. */
       readonly except: readonly string[];
       /** Libpcap expression on top of the services' ports; '' none. */
