@@ -4,6 +4,9 @@ import t from 'tap';
 import { labUnavailable } from '../../lab/availability.ts';
 import { makeRig, PORT, PRODUCTION, TARGET } from './lab_rig.ts';
 
+// A machine that is shared needs longer.
+t.setTimeout(180_000);
+
 const skip = labUnavailable('nginx', 'wrk', 'tcpdump', 'curl') ?? false;
 const URL_OF = `http://${PRODUCTION}:${PORT}`;
 

@@ -3,20 +3,28 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Host } from '../../lab/host.ts';
-import { type EndSpec, type Lab, type LinkSpec, makeLab } from '../../lab/lab.ts';
+import type { Lab } from '../../lab/lab.ts';
+import type { LineClientResult, LineClientSpec } from '../../lab/line_client.ts';
+import type { LineServerSpec } from '../../lab/line_server.ts';
 import type { LabProcess } from '../../lab/process.ts';
 import { startNginx } from '../../lab/servers.ts';
+import { ASSISTANT, clientAddresses, copyNetwork, type NetworkOptions, PRODUCTION, TARGET } from './lab_network.ts';
 
-export const PRODUCTION = '10.91.0.1';
-export const TARGET = '10.92.0.9';
+export { ASSISTANT, clientAddresses, PRODUCTION, TARGET } from './lab_network.ts';
 export const PORT = 8080;
+/** Of the servers that check bodies, and of those that speak lines. */
+export const BODY_PORT = 8081;
+export const LINE_PORT = 7000;
 
-export interface RigOptions {
-  readonly offloads?: 'off' | 'keep';
-  readonly v6?: boolean;
+export interface RigOptions extends NetworkOptions {
   /** Lines for the target's `server` block. */
   readonly targetServer?: string;
 }
+
+/** Who hands the target's replies back: production itself, the test server, another host. */
+export type Interception = 'local' | 'tunnel' | 'assistant';
+/** The next hop that the target's replies have, for each. */
+export const REPLIES_VIA = { local: 'production', tunnel: 'router', assistant: 'assistant' } as const;
 
 function packageRoot(): string {
   let dir = path.dirname(fileURLToPath(import.meta.url));
@@ -25,6 +33,8 @@ function packageRoot(): string {
 }
 export const ROOT: string = packageRoot();
 export const TSCOPY: string = path.join(ROOT, 'dist/src/cli/tscopy.js');
+export const TSINTERCEPT: string = path.join(ROOT, 'dist/src/cli/tsintercept.js');
+const LAB_PROGRAMS: string = path.join(ROOT, 'dist/lab');
 
 export class Rig {
   readonly lab: Lab;
@@ -34,9 +44,12 @@ export class Rig {
   readonly productionLog: string;
   readonly targetLog: string;
   agent: LabProcess | null = null;
+  intercept: LabProcess | null = null;
+  readonly #options: RigOptions;
 
-  constructor(lab: Lab) {
+  constructor(lab: Lab, options: RigOptions) {
     this.lab = lab;
+    this.#options = options;
     this.clients = lab.host('c');
     this.production = lab.host('p');
     this.target = lab.host('t');
@@ -58,9 +71,107 @@ export class Rig {
     return this.agent!.stdout;
   }
 
-  /** Lines of a log, sorted: client address, port and request of each answer. */
+  /** Starts tsintercept for the services of these ports, on the test server or on the assistant. */
+  async startIntercept(
+    where: 'tunnel' | 'assistant',
+    ports: readonly number[],
+    ...more: string[]
+  ): Promise<LabProcess> {
+    const host = where === 'tunnel' ? this.target : this.lab.host('a');
+    const services = ports.map((port) => (where === 'tunnel' ? String(port) : `${TARGET}:${port}`)).join();
+    const mode = where === 'tunnel' ? [] : ['--mode', 'assistant', '-i', 'eth0'];
+    const key = ['--key-file', this.keyFile()];
+    this.intercept = host.spawn([process.execPath, TSINTERCEPT, ...mode, '--service', services, ...key, ...more]);
+    await this.intercept.waitFor(/ready/i, 15_000);
+    return this.intercept;
+  }
+
+  /** A key file of this lab. */
+  keyFile(name = 'key', content = 'a key of more than sixteen bytes'): string {
+    const file = path.join(this.lab.directory, name);
+    fs.writeFileSync(file, content, { mode: 0o600 });
+    return file;
+  }
+
+  /** tscopy's options for an interception. */
+  interceptOptions(where: Interception): string[] {
+    if (where === 'local') return ['--intercept', 'local'];
+    const key = ['--key-file', this.keyFile()];
+    return where === 'tunnel' ? key : ['--intercept', ASSISTANT, ...key];
+  }
+
+  /** Servers of lines on production and test server, on `LINE_PORT`. */
+  async startLineServers(both: Partial<LineServerSpec> = {}, target: Partial<LineServerSpec> = {}): Promise<void> {
+    await this.startLineServer(this.production, this.productionLog, both);
+    await this.startLineServer(this.target, this.targetLog, { ...both, ...target });
+  }
+
+  async startLineServer(host: Host, log: string, spec: Partial<LineServerSpec> = {}): Promise<LabProcess> {
+    const program = path.join(LAB_PROGRAMS, 'line_server.js');
+    const started = host.spawn([process.execPath, program, JSON.stringify({ port: LINE_PORT, log, ...spec })]);
+    await started.waitFor(/listening/);
+    return started;
+  }
+
+  /** Clients of the line server, from all addresses; resolves with what they did. */
+  async runLineClients(spec: Omit<LineClientSpec, 'host' | 'port'>): Promise<LineClientResult> {
+    const { repliesVia, addresses = 4 } = this.#options;
+    const from = repliesVia === undefined ? {} : { addresses: clientAddresses(addresses) };
+    const program = path.join(LAB_PROGRAMS, 'line_client.js');
+    const whole = { host: PRODUCTION, port: LINE_PORT, ...from, ...spec };
+    const running = this.clients.spawn([process.execPath, program, JSON.stringify(whole)]);
+    await running.ended;
+    return JSON.parse(running.stdout) as LineClientResult;
+  }
+
+  /** Lines of a log, sorted: client address, port and request of each answer; without the time. */
   lines(log: string): string[] {
-    return fs.readFileSync(log, 'utf8').split('\n').filter(Boolean).sort();
+    return this.entries(log)
+      .map(({ line }) => line)
+      .sort();
+  }
+
+  /** What a log says, with the time of each line, ms of 1970. */
+  entries(log: string): LogEntry[] {
+    const found: LogEntry[] = [];
+    for (const text of fs.readFileSync(log, 'utf8').split('\n')) {
+      if (text === '') continue;
+      const at = text.lastIndexOf(' @');
+      const stamp = text.slice(at + 2);
+      // nginx tells seconds, the other servers milliseconds.
+      found.push({ line: text.slice(0, at), timeMs: Number(stamp) * (stamp.includes('.') ? 1000 : 1) });
+    }
+    return found;
+  }
+
+  /** Counts packets of the test server's addresses at clients and router from now on: see `strays`. */
+  watchStrays(): void {
+    const rule = (device: string): string => {
+      const chain = `type filter hook ingress device "${device}" priority -10; policy accept;`;
+      return `table netdev stray_${device} {\nchain ingress {\n${chain}\nip saddr ${TARGET} counter\n}\n}\n`;
+    };
+    for (const [host, ...devices] of this.#realClients()) {
+      for (const device of devices) this.lab.host(host).run(['nft', '-f', '-'], { input: rule(device) });
+    }
+  }
+
+  /** Packets of the test server that have come to where real clients are; should be 0. */
+  strays(): number {
+    let packets = 0;
+    for (const [host] of this.#realClients()) {
+      const listed = this.lab.host(host).run(['nft', 'list', 'ruleset']).stdout;
+      for (const match of listed.matchAll(/counter packets (\d+)/g)) packets += Number(match[1]);
+    }
+    return packets;
+  }
+
+  #realClients(): readonly (readonly [host: string, ...devices: string[]])[] {
+    return this.#options.repliesVia === undefined
+      ? [['c', 'eth0']]
+      : [
+          ['c', 'eth0'],
+          ['r', 'eth0', 'eth1', 'eth2'],
+        ];
   }
 
   /** Waits until the target has logged as much as production, for a short time; returns what is missing and extra. */
@@ -86,6 +197,11 @@ export class Rig {
   }
 }
 
+export interface LogEntry {
+  readonly line: string;
+  readonly timeMs: number;
+}
+
 export interface Comparison {
   readonly production: number;
   readonly target: number;
@@ -108,35 +224,7 @@ function comparison(production: readonly string[], target: readonly string[]): C
 }
 
 export async function makeRig(options: RigOptions = {}): Promise<Rig> {
-  const v6 = options.v6 ?? false;
-  const end = (host: string, iface: string, v4: string, v6Address: string): EndSpec => ({
-    host,
-    iface,
-    v4,
-    ...(v6 ? { v6: v6Address } : {}),
-  });
-  const offloads: LinkSpec['offloads'] = options.offloads ?? 'off';
-  const lab = makeLab({
-    hosts: ['c', 'p', 't'],
-    links: [
-      {
-        a: end('c', 'eth0', '10.91.0.10/24', 'fd91::10/64'),
-        b: end('p', 'eth0', '10.91.0.1/24', 'fd91::1/64'),
-        offloads,
-      },
-      {
-        a: end('p', 'eth1', '10.92.0.1/24', 'fd92::1/64'),
-        b: end('t', 'eth0', '10.92.0.9/24', 'fd92::9/64'),
-        offloads,
-      },
-    ],
-  });
-  const rig = new Rig(lab);
-  rig.target.run(['ip', 'route', 'add', 'default', 'via', '10.92.0.1']);
-  rig.clients.run(['ip', 'route', 'add', 'default', 'via', '10.91.0.1']);
-  if (v6) rig.target.run(['ip', '-6', 'route', 'add', 'default', 'via', 'fd92::1']);
-  // Production forwards, so that whatever is not swallowed reaches the clients.
-  rig.production.run(['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward']);
+  const rig = new Rig(copyNetwork(options), options);
   await serve(rig, rig.production, rig.productionLog, '');
   await serve(rig, rig.target, rig.targetLog, options.targetServer ?? '');
   return rig;
@@ -151,10 +239,10 @@ require('node:http').createServer((request, response) => {
   request.on('data', (chunk) => { sum.update(chunk); bytes += chunk.length; });
   request.on('end', () => {
     const { remoteAddress, remotePort } = request.socket;
-    fs.appendFileSync(process.argv[1], \`[\${remoteAddress}]:\${remotePort} \${bytes} \${sum.digest('hex')}\\n\`);
+    fs.appendFileSync(process.argv[1], \`[\${remoteAddress}]:\${remotePort} \${bytes} \${sum.digest('hex')} @\${Date.now()}\\n\`);
     response.end('ok');
   });
-}).listen(8081, '::', () => console.log('listening'));`;
+}).listen(${BODY_PORT}, '::', () => console.log('listening'));`;
 
 /** Servers on port 8081 of production and test server that check what they get. */
 export async function startBodyServers(rig: Rig): Promise<void> {
@@ -169,7 +257,7 @@ export async function startBodyServers(rig: Rig): Promise<void> {
 /** nginx that logs client address and port with every request. */
 async function serve(rig: Rig, host: Host, log: string, server: string): Promise<void> {
   fs.writeFileSync(log, '');
-  const format = `log_format copy '[$remote_addr]:$remote_port $request_method $request_uri $request_length';`;
+  const format = `log_format copy '[$remote_addr]:$remote_port $request_method $request_uri $request_length @$msec';`;
   const block = `server { listen ${PORT} backlog=4096; listen [::]:${PORT} ipv6only=on; access_log ${log} copy;
     client_body_buffer_size 1m; client_max_body_size 8m; keepalive_requests 1000000;
     location / { return 200 "ok"; } ${server} }`;

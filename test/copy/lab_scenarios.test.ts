@@ -6,6 +6,9 @@ import t from 'tap';
 import { labUnavailable } from '../../lab/availability.ts';
 import { makeRig, PORT, PRODUCTION, type Rig, ROOT, startBodyServers, TARGET, TSCOPY } from './lab_rig.ts';
 
+// A machine that is shared needs longer.
+t.setTimeout(180_000);
+
 const skip = labUnavailable('nginx', 'wrk', 'tcpdump', 'curl') ?? false;
 const URL_OF = `http://${PRODUCTION}:${PORT}`;
 const LOCAL = ['--target', `${TARGET}:${PORT}`, '--intercept', 'local', '-i', 'eth0'];

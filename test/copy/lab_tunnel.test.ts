@@ -6,6 +6,9 @@ import { labUnavailable } from '../../lab/availability.ts';
 import type { LabProcess } from '../../lab/process.ts';
 import { makeRig, PORT, PRODUCTION, type Rig, ROOT, TARGET } from './lab_rig.ts';
 
+// A machine that is shared needs longer.
+t.setTimeout(180_000);
+
 const skip = labUnavailable('nginx', 'wrk', 'tcpdump', 'curl') ?? false;
 const URL_OF = `http://${PRODUCTION}:${PORT}`;
 const TSINTERCEPT = path.join(ROOT, 'dist/src/cli/tsintercept.js');
