@@ -9,3 +9,4 @@ export { dataAddress } from '../sys/libc.ts';
 export { anonymousRegion } from '../sys/memory.ts';
 export { hasCapability, permissionRemedy } from '../sys/permission.ts';
 export { becomeRealtime } from '../sys/scheduling.ts';
+export { receiveNow } from '../sys/socket.ts';

@@ -8,6 +8,7 @@ import {
   AF_UNIX,
   Ifreq,
   LITTLE_ENDIAN,
+  MSG_DONTWAIT,
   Pollfd,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
@@ -145,6 +146,15 @@ export function pollDescriptor(fd: number, events: number, timeoutMs: number): n
 /** Bytes received into `buffer`, or -1 (`lastErrno`). */
 export function receive(fd: number, buffer: Uint8Array, flags: number): number {
   return Number(recvCall(fd, buffer, buffer.byteLength, flags));
+}
+
+/** Bytes received without waiting: 0 = nothing is there now, -1 = the connection has ended or is broken. */
+export function receiveNow(fd: number, buffer: Uint8Array): number {
+  const bytes = receive(fd, buffer, MSG_DONTWAIT);
+  if (bytes > 0) return bytes;
+  if (bytes === 0) return -1;
+  const errno = lastErrno();
+  return errno === Errno.EAGAIN || errno === Errno.EINTR ? 0 : -1;
 }
 
 /** Bytes sent, or -1 (`lastErrno`). For single messages; batches go through `sendmmsg`. */

@@ -49,6 +49,7 @@ export class TunnelReplies {
       port,
       key,
       tls,
+      polled: true,
       onReplies: (batch) => {
         engine.tick(clock.nowNs());
         while (batch.next(this.#header)) engine.onTargetHeader(this.#header);
@@ -71,6 +72,16 @@ export class TunnelReplies {
 
   get isUp(): boolean {
     return this.client.state === 'ready';
+  }
+
+  /** Whether `read` takes the replies; else they come by the event loop: over TLS, and while there is no connection. */
+  get isPolled(): boolean {
+    return this.client.isPolled;
+  }
+
+  /** Takes the replies that have come, without the event loop; returns how many bytes they were. */
+  read(): number {
+    return this.client.isPolled ? this.client.receive() : 0;
   }
 
   #register(view: DataView, ip: number, target: number): void {

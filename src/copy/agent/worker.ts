@@ -17,11 +17,14 @@ import { AgentRings } from './rings.ts';
 import { AgentCell, AgentOrder, AgentRows } from './rows.ts';
 import { TunnelReplies } from './tunnel_replies.ts';
 
-/** Longest sleep: orders are looked for in between. */
-const SLEEP_MS_MAX = 10;
+/**
+ * Longest sleep, and longest time without Node's event loop, which costs more than a turn: orders and messages are
+ * looked for in between.
+ */
+const EVENTS_MS = 100;
+/** Longest sleep while the tunnel needs the event loop: over TLS, and until it is connected again. */
+const TUNNEL_SLEEP_MS = 10;
 const LOOK_MS = 200;
-/** Turns in a row without a look at messages, while there is always something to do. */
-const BUSY_TURNS_MAX = 16;
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -40,11 +43,11 @@ class CopyWorker {
   readonly #rings: AgentRings;
   readonly #tunnel: TunnelReplies | null;
   #poll = new PollSet([]);
-  #polled = '';
+  /** Descriptor of the tunnel in `#poll`; -2: `#poll` is to be made anew. */
+  #polledTunnel = -2;
   #lookedMs = 0;
   #drops = 0;
   #tlsTold = false;
-  #busy = 0;
 
   constructor(start: WorkerStart) {
     const { spec, worker } = start;
@@ -100,7 +103,10 @@ class CopyWorker {
         isOver: () => this.#rows.order !== AgentOrder.Run,
         rest: (dueNs) => this.#rest(dueNs),
       });
-    } else while (this.#rows.order === AgentOrder.Run) await this.#turn(Number.POSITIVE_INFINITY);
+    } else {
+      const isOver = (): boolean => this.#rows.order !== AgentOrder.Run;
+      while (!isOver()) await this.#work(Number.POSITIVE_INFINITY, isOver);
+    }
     await this.#closeSessions();
     this.#publish();
   }
@@ -120,41 +126,45 @@ class CopyWorker {
     }
   }
 
-  /** One turn of the loop, then a sleep until there is something to do, `dueNs` at the latest. */
-  async #turn(dueNs: number): Promise<void> {
-    const frames = this.#loop.turn();
-    const nowMs = performance.now();
-    if (nowMs - this.#lookedMs >= LOOK_MS) this.#look(nowMs);
-    if (frames === 0) {
-      this.#busy = 0;
-      this.#sleep(dueNs);
-    } else if (++this.#busy < BUSY_TURNS_MAX && this.#tunnel === null) return;
-    this.#busy = 0;
+  /** Turns of the loop, with sleeps while there is nothing to do; then the event loop, `dueNs` at the latest. */
+  async #work(dueNs: number, isOver: () => boolean): Promise<void> {
+    const endMs = performance.now() + EVENTS_MS;
+    for (;;) {
+      let frames = this.#loop.turn();
+      if (this.#tunnel !== null) frames += this.#tunnel.read();
+      const nowMs = performance.now();
+      if (nowMs - this.#lookedMs >= LOOK_MS) this.#look(nowMs);
+      if (frames === 0) this.#sleep(dueNs);
+      if (nowMs >= endMs || this.#needsEvents || isOver()) break;
+    }
     await nextTurn();
+  }
+
+  get #needsEvents(): boolean {
+    return this.#tunnel !== null && !this.#tunnel.isPolled;
   }
 
   /** For whoever paces by himself: turns until `dueNs`. */
   async #rest(dueNs: number): Promise<void> {
-    do await this.#turn(dueNs);
-    while (this.#clock.nowNs() < dueNs && this.#rows.order === AgentOrder.Run);
+    const isOver = (): boolean => this.#clock.nowNs() >= dueNs || this.#rows.order !== AgentOrder.Run;
+    do await this.#work(dueNs, isOver);
+    while (!isOver());
   }
 
   #sleep(dueNs: number): void {
-    const fds = this.#rings.fds;
-    if (this.#tunnel !== null && this.#tunnel.client.fd >= 0) fds.push(this.#tunnel.client.fd);
-    const names = fds.join();
-    if (names !== this.#polled) {
-      this.#polled = names;
-      this.#poll = new PollSet(fds);
+    const tunnel = this.#tunnel === null ? -1 : this.#tunnel.client.fd;
+    if (tunnel !== this.#polledTunnel) {
+      this.#polledTunnel = tunnel;
+      this.#poll = new PollSet(tunnel < 0 ? this.#rings.fds : [...this.#rings.fds, tunnel]);
     }
     const nextNs = Math.min(dueNs, this.#engine.nextTimerNs());
     const waitMs = Math.ceil((nextNs - this.#clock.nowNs()) / NS_PER_MS);
-    this.#poll.wait(Math.max(0, Math.min(SLEEP_MS_MAX, waitMs)));
+    this.#poll.wait(Math.max(0, Math.min(this.#needsEvents ? TUNNEL_SLEEP_MS : EVENTS_MS, waitMs)));
   }
 
   #look(nowMs: number): void {
     this.#lookedMs = nowMs;
-    if (this.#rings.look(nowMs)) this.#polled = '';
+    if (this.#rings.look(nowMs)) this.#polledTunnel = -2;
     this.#tunnel?.look(nowMs);
     const isDown = this.#tunnel !== null && !this.#tunnel.isUp;
     this.#engine.shedNew(this.#rows.sheds || isDown);
@@ -187,11 +197,11 @@ class CopyWorker {
     this.#rings.closeClients();
     this.#engine.tick(this.#clock.nowNs());
     this.#engine.closeAll();
+    this.#polledTunnel = -2;
     const endNs = this.#clock.nowNs() + this.#start.spec.closeMs * NS_PER_MS;
-    while (this.#engine.sessionsOpen > 0 && this.#clock.nowNs() < endNs) {
-      if (this.#rows.order === AgentOrder.Stop) break;
-      await this.#turn(endNs);
-    }
+    const isOver = (): boolean =>
+      this.#engine.sessionsOpen === 0 || this.#clock.nowNs() >= endNs || this.#rows.order === AgentOrder.Stop;
+    while (!isOver()) await this.#work(endNs, isOver);
     this.#loop.finish(this.#clock.nowNs());
   }
 }

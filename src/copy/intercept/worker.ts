@@ -4,7 +4,6 @@ import { FrameBatch } from '../../base/batch.ts';
 import { OperatorError } from '../../base/errors.ts';
 import { plainRegion } from '../../base/region.ts';
 import { openHeaderSource } from '../../device/header_ring.ts';
-import { pauseMicroseconds } from '../../device/host_capture.ts';
 import { SharedCounters } from '../../ring/counters.ts';
 import { HANDOFF_FRAMES, Handoff } from './handoff.ts';
 import { ReaderCount, ReplyReader, SERVICE_WORDS } from './reader.ts';
@@ -24,8 +23,6 @@ export type ReaderMessage =
   | { readonly kind: 'failed'; readonly code: string | null; readonly message: string };
 
 const WAIT_MS = 50;
-/** Under load, replies of this time go together: at most that much delay, at most 4,000 hand-overs a second. */
-const GATHER_US = 250;
 const STATISTICS_MS = 200;
 
 function post(message: ReaderMessage): void {
@@ -47,7 +44,6 @@ function main(start: ReaderStart): void {
   };
   post({ kind: 'ready' });
   let publishedAt = 0;
-  let handedAt = 0;
   while (!handoff.stopped && source.fault === null) {
     const now = performance.now();
     if (now - publishedAt > STATISTICS_MS) {
@@ -55,14 +51,12 @@ function main(start: ReaderStart): void {
       publishedAt = now;
     }
     source.wait(WAIT_MS);
-    if (performance.now() - handedAt < 1) pauseMicroseconds(GATHER_US);
     const slot = handoff.reserve(WAIT_MS);
     if (slot < 0 || source.read(batch) === 0) continue;
     const bytes = reader.read(batch, handoff.view, handoff.slotAt(slot));
     if (reader.records === 0) continue;
     handoff.commit(slot, bytes, reader.records, batch.sec[0]! * 1000 + batch.nsec[0]! / 1e6);
     post(slot);
-    handedAt = performance.now();
   }
   publish();
   source.close();

@@ -13,6 +13,7 @@ import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { deferred } from '../../base/deferred.ts';
 import { OperatorError } from '../../base/errors.ts';
+import { receiveNow } from '../../device/host.ts';
 import type { TargetHeader } from '../target_header.ts';
 import { FrameReader, frameOf } from './frames.ts';
 import { isProof, newNonce, proofOf } from './key.ts';
@@ -73,6 +74,8 @@ export interface TunnelClientOptions {
   readonly port: number;
   readonly key: Uint8Array;
   readonly tls: TunnelTls | null;
+  /** While `isPolled` the caller waits for `fd` and calls `receive`, not the event loop. Default false. */
+  readonly polled?: boolean;
   /** Sessions that may be registered at once. Default 1,000,000. */
   readonly sessionsMax?: number;
   readonly onReplies: (batch: ReplyBatch) => void;
@@ -97,6 +100,9 @@ export interface TunnelClientStatistics {
 
 const CONNECT_MS_MAX = 5_000;
 const OUT_BYTES = 65_536;
+const IN_BYTES = 65_536;
+/** Reads without a pause, so that other work gets its turn. */
+const READS_MAX = 4;
 /** Registrations that wait beyond this are given up for a new connection, which registers everything once. */
 const OUT_QUEUE_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -122,6 +128,9 @@ export class TunnelClient {
   readonly #out: Buffer = Buffer.alloc(OUT_BYTES);
   readonly #outView: DataView = new DataView(this.#out.buffer, this.#out.byteOffset, OUT_BYTES);
   #outUsed = FRAME_HEAD_BYTES;
+  readonly #in: Buffer = Buffer.alloc(IN_BYTES);
+  /** The socket's own reading has ended: `receive` reads. */
+  isPolled = false;
   #flushing: NodeJS.Immediate | null = null;
   #socket: Socket | null = null;
   #reader: FrameReader | null = null;
@@ -144,6 +153,34 @@ export class TunnelClient {
   get fd(): number {
     const socket = this.#socket as { readonly _handle?: { readonly fd?: number } | null } | null;
     return socket?._handle?.fd ?? -1;
+  }
+
+  /**
+   * Takes what has come, without the event loop; returns how many bytes that was. Precondition: `isPolled`. The end of
+   * the connection is found here as well.
+   */
+  receive(): number {
+    const { fd } = this;
+    if (fd < 0 || this.#isPaused) return 0;
+    let total = 0;
+    for (let n = 0; n < READS_MAX && this.isPolled; n++) {
+      const bytes = receiveNow(fd, this.#in);
+      if (bytes === 0) break;
+      if (bytes < 0) {
+        this.#lose(`${this.#where} closed the connection`);
+        break;
+      }
+      total += bytes;
+      this.#heard(this.#in.subarray(0, bytes));
+      if (bytes < IN_BYTES) break;
+    }
+    return total;
+  }
+
+  #heard(chunk: Buffer): void {
+    const socket = this.#socket;
+    this.#heardAtMs = Date.now();
+    if (!this.#reader!.push(chunk) && this.#socket === socket) this.#lose('the far end does not speak this protocol');
   }
 
   /** Sessions registered now. */
@@ -229,10 +266,10 @@ export class TunnelClient {
   }
 
   #open(): void {
-    const { host, port, tls } = this.#options;
+    const { tls } = this.#options;
     this.#move('connecting', null);
     this.#serverNonce = null;
-    const socket = tls === null ? connect({ host, port }) : connectTls({ host, port, ...tls, minVersion: 'TLSv1.2' });
+    const socket = this.#connect();
     socket.setNoDelay(true);
     this.#socket = socket;
     const reader = new FrameReader(FRAME_BYTES_MAX_STRANGER, (type, bytes, start, end) =>
@@ -241,11 +278,11 @@ export class TunnelClient {
     this.#reader = reader;
     this.#heardAtMs = Date.now();
     socket.once(tls === null ? 'connect' : 'secureConnect', () => this.#hello());
-    socket.on('data', (chunk: Buffer) => {
-      if (this.#socket !== socket) return;
-      this.#heardAtMs = Date.now();
-      if (!reader.push(chunk) && this.#socket === socket) this.#lose('the far end does not speak this protocol');
-    });
+    if (!this.#mayPoll) {
+      socket.on('data', (chunk: Buffer) => {
+        if (this.#socket === socket) this.#heard(chunk);
+      });
+    }
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (this.#socket === socket) this.#lose(reasonOf(error, this.#where), 'ADDRESS', error);
     });
@@ -253,6 +290,29 @@ export class TunnelClient {
       if (this.#socket === socket) this.#lose(`${this.#where} closed the connection`);
     });
     this.#timer = setInterval(() => this.#look(), PING_PERIOD_MS / 2);
+  }
+
+  get #mayPoll(): boolean {
+    return this.#options.polled === true && this.#options.tls === null;
+  }
+
+  #connect(): Socket {
+    const { host, port, tls } = this.#options;
+    if (tls !== null) return connectTls({ host, port, ...tls, minVersion: 'TLSv1.2' });
+    if (!this.#mayPoll) return connect({ host, port });
+    // Read in this way a socket that is paused reads nothing more, where others fill a buffer first.
+    const socket: Socket = connect({
+      host,
+      port,
+      onread: {
+        buffer: this.#in,
+        callback: (bytes) => {
+          if (this.#socket === socket) this.#heard(this.#in.subarray(0, bytes));
+          return !this.isPolled;
+        },
+      },
+    });
+    return socket;
   }
 
   get #where(): string {
@@ -344,7 +404,8 @@ export class TunnelClient {
     }
     this.#backOffMs = this.#backOff[0];
     this.statistics.connects++;
-    if (this.#isPaused) this.#socket!.pause();
+    this.isPolled = this.#mayPoll;
+    if (this.#isPaused || this.isPolled) this.#socket!.pause();
     this.#move('ready', null);
     this.#registerAll();
     this.#first?.resolve(this.welcome);
@@ -379,6 +440,7 @@ export class TunnelClient {
     this.#timer = null;
     this.#flushing = null;
     this.#outUsed = FRAME_HEAD_BYTES;
+    this.isPolled = false;
     const socket = this.#socket;
     this.#socket = null;
     socket?.on('error', () => {});
