@@ -9,6 +9,7 @@
  * ```
  * Lifetime: a batch and the bytes it points to are valid until the next one is asked for (the next turn of the loop);
  * they lie in the kernel's ring, which gets them back then. Copy what is to stay. Leaving the loop closes the capture.
+ * Frames of several interfaces come in the order of their stamps, a batch being of one of them (merge.ts).
  */
 import { FrameBatch as Batch, type FrameBatch } from '../base/batch.ts';
 import { OperatorError } from '../base/errors.ts';
@@ -19,6 +20,7 @@ import { enterNamespace, insideNamespace, PollSet, pauseMicroseconds, processCpu
 import { chooseCaptureBackend, openCaptureSource } from '../device/open_source.ts';
 import { RING_BATCH_FRAMES } from '../device/packet_ring.ts';
 import { CpuLimit } from './cpu_limit.ts';
+import { holdOf, SourceMerge } from './merge.ts';
 import { BUFFER_BYTES, type CaptureCounts, type CaptureOptions, RETIRE_MS, SNAPLEN_MAX } from './spec.ts';
 
 /** Longest time that a blocked thread does not look whether it is to stop. */
@@ -27,6 +29,10 @@ const BLOCK_MS = 50;
 const YIELD_MS = 5;
 /** Pause of a capture that is over its share of the processor. */
 const SHED_PAUSE_US = 5_000;
+/** Pause of a thread whose frames wait for those of other interfaces. */
+const HOLD_PAUSE_US = 2_000;
+/** Several interfaces: short waits for each other. Milliseconds. */
+const MERGE_RETIRE_MS = 10;
 /** Batches in a row before an event loop gets its turn. */
 const BATCHES_IN_A_ROW = 16;
 
@@ -44,8 +50,8 @@ export class Capture implements AsyncIterable<FrameBatch> {
   readonly #shared: CaptureShared | null;
   readonly #batch: FrameBatch = new Batch(RING_BATCH_FRAMES, plainRegion(0));
   readonly #poll: PollSet | null;
+  readonly #merge: SourceMerge | null;
   readonly #cpu: CpuLimit | null;
-  #next = 0;
   #delivered = 0;
   #shed = 0;
   #wantedLeft: number;
@@ -60,6 +66,7 @@ export class Capture implements AsyncIterable<FrameBatch> {
     this.#wantedLeft = options.packets ?? Number.POSITIVE_INFINITY;
     const canPoll = sources.length > 1 && sources.every((source) => source.fd >= 0);
     this.#poll = canPoll ? new PollSet(sources.map((source) => source.fd)) : null;
+    this.#merge = sources.length > 1 ? new SourceMerge(sources, holdOf(options.retireMs ?? MERGE_RETIRE_MS)) : null;
     const percent = options.cpuPercentMax;
     this.#cpu = percent === undefined ? null : new CpuLimit(percent, performance.now(), processCpuMs);
   }
@@ -84,29 +91,25 @@ export class Capture implements AsyncIterable<FrameBatch> {
     if (!this.#stopped && this.#shared?.shouldStop() === true) this.stop();
     if (this.#cpu !== null && !this.#stopped && this.#cpu.isOver(performance.now())) return this.#shedAll(batch);
     if (this.#readSome(batch)) return batch;
-    if (this.#sources.every((source) => source.ended)) return null;
+    if (this.#merge?.isHolding !== true && this.#sources.every((source) => source.ended)) return null;
     if (timeoutMs > 0) this.#wait(this.#stopped ? 1 : timeoutMs);
     this.#readSome(batch);
     return batch;
   }
 
   #shedAll(batch: FrameBatch): FrameBatch {
+    this.#shed += this.#merge?.shed() ?? 0;
     for (const source of this.#sources) this.#shed += source.shed();
     pauseMicroseconds(SHED_PAUSE_US);
     return batch;
   }
 
-  /** From each source in turn, so that a busy one does not keep the others waiting. */
   #readSome(batch: FrameBatch): boolean {
-    const sources = this.#sources;
-    for (let tried = 0; tried < sources.length; tried++) {
-      const source = sources[this.#next]!;
-      this.#next = (this.#next + 1) % sources.length;
-      if (source.ended || source.read(batch) === 0) continue;
-      this.#claim(batch);
-      return batch.count > 0;
-    }
-    return false;
+    const source = this.#sources[0]!;
+    const count = this.#merge !== null ? this.#merge.read(batch) : source.ended ? 0 : source.read(batch);
+    if (count === 0) return false;
+    this.#claim(batch);
+    return batch.count > 0;
   }
 
   #claim(batch: FrameBatch): void {
@@ -120,14 +123,15 @@ export class Capture implements AsyncIterable<FrameBatch> {
   }
 
   #wait(timeoutMs: number): void {
-    if (this.#poll === null) {
-      this.#sources[0]!.wait(timeoutMs);
-      for (const source of this.#sources.slice(1)) source.wait(0);
+    // The descriptor of a source whose frames are held says that it has some.
+    if (this.#merge?.isHolding === true) {
+      pauseMicroseconds(HOLD_PAUSE_US);
       return;
     }
-    this.#poll.wait(timeoutMs);
+    if (this.#poll === null) this.#sources[0]!.wait(timeoutMs);
+    else this.#poll.wait(timeoutMs);
     // Each looks at its own errors.
-    for (const source of this.#sources) source.wait(0);
+    if (this.#sources.length > 1) for (const source of this.#sources) source.wait(0);
   }
 
   /** Nothing more comes in; what has been received is still handed out. */
@@ -222,7 +226,9 @@ function openInterfaces(names: readonly string[], options: CaptureOptions, share
     const sources: CaptureSource[] = [];
     try {
       names.forEach((name, interfaceIndex) => {
-        sources.push(openOne(name, interfaceIndex, options));
+        sources.push(
+          openOne(name, interfaceIndex, { retireMs: names.length > 1 ? MERGE_RETIRE_MS : RETIRE_MS, ...options }),
+        );
       });
     } catch (error) {
       for (const source of sources) source.close();

@@ -19,6 +19,7 @@ export const Cell = {
   Files: 12,
   FilesRemoved: 13,
   DiskFull: 14,
+  DroppedBroken: 15,
 } as const;
 
 export type CaptureCounters = SharedCounters<typeof Cell>;

@@ -11,6 +11,8 @@ export interface ErrorMessage {
 
 export type CaptureMessage =
   | { readonly kind: 'opened'; readonly interfaces: readonly SourceInterface[] }
+  /** Something broke, and the rest goes on. */
+  | { readonly kind: 'fault'; readonly fault: ErrorMessage }
   | {
       readonly kind: 'done';
       readonly faults: readonly ErrorMessage[];

@@ -1,6 +1,7 @@
 /** Frames as lines on standard output, a write for each batch. */
 import fs from 'node:fs';
 import type { FrameBatch } from '../base/batch.ts';
+import { InterfaceNumbers } from '../device/interface_list.ts';
 import { LinePrinter, type PrintOptions } from './print/index.ts';
 import type { BatchPrinter } from './run.ts';
 
@@ -9,8 +10,10 @@ const STANDARD_OUTPUT = 1;
 const AGAIN_MS = 5;
 const AGAIN_TIMES_MAX = 2000;
 
-export function openLinePrinter(options: PrintOptions): BatchPrinter {
-  const printer = new LinePrinter(options);
+/** `live`: interfaces have the numbers of this thread's namespace. */
+export function openLinePrinter(options: PrintOptions, live: boolean): BatchPrinter {
+  const numbers = live ? new InterfaceNumbers() : null;
+  const printer = numbers === null ? new LinePrinter(options) : new LinePrinter(options, (n) => numbers.name(n));
   let ended = false;
   return {
     get ended() {

@@ -5,7 +5,8 @@ import type { ErrorMessage } from './messages.ts';
 
 /**
  * Frames. `received = written + filtered + shed + droppedByKernel + droppedDiskFull + droppedCompressor +
- * droppedUnwritable`; `droppedByInterface` were never received.
+ * droppedUnwritable + droppedBroken`; `droppedByInterface` were never received. What came behind an end that was asked
+ * for (the last file of `-W`, a pipe whose reader left) is none of the capture's.
  */
 export interface CaptureSnapshot {
   readonly received: number;
@@ -17,6 +18,8 @@ export interface CaptureSnapshot {
   readonly droppedDiskFull: number;
   readonly droppedCompressor: number;
   readonly droppedUnwritable: number;
+  /** Behind the fault of a file. */
+  readonly droppedBroken: number;
   /** Times that the kernel's ring was full. */
   readonly frozen: number;
   readonly written: number;
@@ -48,6 +51,7 @@ export function snapshotOf(counters: CaptureCounters, seconds: number): CaptureS
     droppedDiskFull: sum(Cell.DroppedDiskFull),
     droppedCompressor: sum(Cell.DroppedCompressor),
     droppedUnwritable: sum(Cell.DroppedUnwritable),
+    droppedBroken: sum(Cell.DroppedBroken),
     frozen: sum(Cell.Frozen),
     written: sum(Cell.Written),
     bytes: sum(Cell.Bytes),
@@ -69,7 +73,8 @@ export function reportOf(
 
 /** Frames that this process did not write though they reached it and were wanted. */
 export function shedByUs(snapshot: CaptureSnapshot): number {
-  return snapshot.shed + snapshot.droppedDiskFull + snapshot.droppedCompressor + snapshot.droppedUnwritable;
+  const { shed, droppedDiskFull, droppedCompressor, droppedUnwritable, droppedBroken } = snapshot;
+  return shed + droppedDiskFull + droppedCompressor + droppedUnwritable + droppedBroken;
 }
 
 export function droppedAtAll(snapshot: CaptureSnapshot): number {

@@ -67,9 +67,14 @@ export class OpenedRun {
   #flushes: number;
   #printed = 0;
   #printedBytes = 0;
+  readonly #tellFault: (fault: ErrorMessage) => void;
+  #faultsTold = 0;
 
-  /** Throws an OperatorError. */
-  constructor(start: RunStart, control: CaptureControl, ownThread: boolean) {
+  /**
+   * `tellFault`: hears at once of what breaks while other interfaces go on. Throws an OperatorError.
+   */
+  constructor(start: RunStart, control: CaptureControl, ownThread: boolean, tellFault: (fault: ErrorMessage) => void) {
+    this.#tellFault = tellFault;
     this.#start = start;
     this.#control = control;
     const options = ownThread ? enterCaptureNamespace(start.capture) : start.capture;
@@ -77,6 +82,10 @@ export class OpenedRun {
     this.#row = control.counters.row(start.worker);
     this.#rotations = control.rotations;
     this.#flushes = control.flushes;
+  }
+
+  get #isMerged(): boolean {
+    return (this.#start.capture.interfaces?.length ?? 0) > 1;
   }
 
   get interfaces(): readonly SourceInterface[] {
@@ -92,8 +101,9 @@ export class OpenedRun {
   async run(): Promise<RunEnd> {
     try {
       const { anonymize, print } = this.#start.output;
+      const isLive = this.#start.capture.files === undefined;
       if (anonymize !== null) this.#stages = [(await import('./anonymize_stage.ts')).openAnonymizeStage(anonymize)];
-      if (print !== null) this.#printer = (await import('./print_lines.ts')).openLinePrinter(print);
+      if (print !== null) this.#printer = (await import('./print_lines.ts')).openLinePrinter(print, isLive);
       await this.#move();
     } finally {
       this.#capture.close();
@@ -151,7 +161,15 @@ export class OpenedRun {
       sink?.flush();
     }
     sink?.tick(nowMs);
+    this.#tellFaults();
     this.#publish();
+  }
+
+  #tellFaults(): void {
+    const { faults, interfaces } = this.#capture;
+    if (faults.length === interfaces.length) return;
+    for (const fault of faults.slice(this.#faultsTold)) this.#tellFault(describeError(fault));
+    this.#faultsTold = faults.length;
   }
 
   #publish(): void {
@@ -165,8 +183,11 @@ export class OpenedRun {
     cells[Cell.Frozen] = counts.frozen;
     cells[Cell.Written] = this.#printed;
     cells[Cell.Bytes] = this.#printedBytes;
-    const stats = this.#sink?.stats;
-    if (stats !== undefined) {
+    const sink = this.#sink;
+    if (sink !== null) {
+      const { stats } = sink;
+      if (sink.fault === null) cells[Cell.Received] = counts.received - stats.droppedEnded;
+      else cells[Cell.DroppedBroken] = stats.droppedEnded;
       cells[Cell.Written] = stats.packets;
       cells[Cell.Bytes] = stats.bytes;
       cells[Cell.DroppedDiskFull] = stats.droppedDiskFull;
@@ -204,7 +225,7 @@ export class OpenedRun {
     if (sink === null) return;
     const filter = this.#start.capture.filter ?? '';
     const described = interfaces.map((one) => (filter === '' ? one : { ...one, filter }));
-    this.#sink = openCaptureSink({ ...sink, interfaces: described });
+    this.#sink = openCaptureSink({ ...sink, interfaces: described, copies: this.#isMerged });
   }
 
   /** All interfaces of the captures: those of pcapng files may stand anywhere in them. */

@@ -26,6 +26,11 @@ interface Part {
   terminate(): void;
 }
 
+/** Whom what breaks on the way is told. */
+interface FaultListener {
+  fault: (fault: ErrorMessage) => void;
+}
+
 type DonePart = Pick<Extract<CaptureMessage, { kind: 'done' }>, 'faults' | 'interfaces' | 'currentFile'>;
 
 /**
@@ -34,16 +39,23 @@ type DonePart = Pick<Extract<CaptureMessage, { kind: 'done' }>, 'faults' | 'inte
 export class CaptureSession {
   readonly #control: CaptureControl;
   readonly #parts: readonly Part[];
+  readonly #listener: FaultListener;
   #startedMs = 0;
   #finishedMs = 0;
 
-  constructor(control: CaptureControl, parts: readonly Part[]) {
+  constructor(control: CaptureControl, parts: readonly Part[], listener: FaultListener) {
+    this.#listener = listener;
     this.#control = control;
     this.#parts = parts;
   }
 
   get interfaces(): readonly SourceInterface[] {
     return this.#parts[0]!.interfaces;
+  }
+
+  /** `listener` hears of interfaces that break while others go on; all faults are in the report. */
+  onFault(listener: (fault: ErrorMessage) => void): void {
+    this.#listener.fault = listener;
   }
 
   /** Resolves with the report when everything is written and closed. Rejects where an output cannot be opened. */
@@ -117,10 +129,11 @@ export async function openSession(spec: SessionSpec): Promise<CaptureSession> {
       output: outputOf(spec.output, worker, workers),
     }),
   );
+  const listener: FaultListener = { fault() {} };
   if (spec.capture.backend === 'cap' && spec.capture.files === undefined) {
-    return new CaptureSession(control, [onThisThread(starts[0]!, control)]);
+    return new CaptureSession(control, [onThisThread(starts[0]!, control, listener)], listener);
   }
-  const opening = starts.map((start) => onWorker(start));
+  const opening = starts.map((start) => onWorker(start, listener));
   const opened = await Promise.allSettled(opening);
   const parts = opened.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
   const failed = opened.find((each) => each.status === 'rejected');
@@ -129,7 +142,7 @@ export async function openSession(spec: SessionSpec): Promise<CaptureSession> {
     for (const part of parts) part.terminate();
     throw failed.reason;
   }
-  return new CaptureSession(control, parts);
+  return new CaptureSession(control, parts, listener);
 }
 
 function checkWorkers(spec: SessionSpec, workers: number): void {
@@ -153,17 +166,17 @@ function outputOf(output: OutputSpec, worker: number, workers: number): OutputSp
   return { ...output, sink: { ...sink, path, ...index, ...disk } };
 }
 
-function onThisThread(start: RunStart, control: CaptureControl): Part {
-  const run = new OpenedRun(start, control, false);
+function onThisThread(start: RunStart, control: CaptureControl, listener: FaultListener): Part {
+  const run = new OpenedRun(start, control, false, (fault) => listener.fault(fault));
   return { interfaces: run.interfaces, run: () => run.run(), terminate: () => run.abandon() };
 }
 
-async function onWorker(start: RunStart): Promise<Part> {
+async function onWorker(start: RunStart, listener: FaultListener): Promise<Part> {
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
-  const first = await messageOf(worker);
+  const first = await messageOf(worker, listener);
   if (first.kind !== 'opened') throw await endOf(worker, first);
   // Listened to from now on: the message may come before anybody asks.
-  const last = messageOf(worker);
+  const last = messageOf(worker, listener);
   last.catch(() => {});
   return {
     interfaces: first.interfaces,
@@ -176,9 +189,18 @@ async function onWorker(start: RunStart): Promise<Part> {
   };
 }
 
-function messageOf(worker: Worker): Promise<CaptureMessage> {
+/** The next message that is no fault told on the way. */
+function messageOf(worker: Worker, listener: FaultListener): Promise<CaptureMessage> {
   return new Promise((resolve, reject) => {
-    worker.once('message', resolve);
+    const hear = (message: CaptureMessage): void => {
+      if (message.kind === 'fault') {
+        listener.fault(message.fault);
+        return;
+      }
+      worker.off('message', hear);
+      resolve(message);
+    };
+    worker.on('message', hear);
     worker.once('error', reject);
     worker.once('exit', (code) => reject(new Error(`a capturing thread ended with status ${code}`)));
   });

@@ -10,7 +10,7 @@ function post(message: CaptureMessage): void {
 
 async function main(start: RunStart): Promise<void> {
   const control = new CaptureControl(start.workers, start.orders, start.counters);
-  const run = new OpenedRun(start, control, true);
+  const run = new OpenedRun(start, control, true, (fault) => post({ kind: 'fault', fault }));
   post({ kind: 'opened', interfaces: run.interfaces });
   control.waitForRun();
   post({ kind: 'done', ...(await run.run()) });

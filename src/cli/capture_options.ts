@@ -34,7 +34,7 @@ const SOURCE: OptionGroup = {
       parse: text,
       timesMax: TIMES,
       help: `Interface to capture on; "any" is all of them, with the interface of each packet in its header
-        (LINUX_SLL2). Repeatable: several interfaces go into one pcapng file, each by its own clock order`,
+        (LINUX_SLL2). Repeatable: several interfaces go into one pcapng file, in the order of time`,
       default: 'the first interface that is up and no loopback',
     },
     {
@@ -164,7 +164,8 @@ const FILES: OptionGroup = {
       short: 'G',
       value: 'SEC',
       parse: integer(1, 86_400 * 366),
-      help: 'Begin the next file after so many seconds; the name may hold strftime fields (%Y%m%d-%H%M%S)',
+      help: `Begin the next file after so many seconds; the name may hold strftime fields (%Y%m%d-%H%M%S). A name that
+        comes again is written over, as by tcpdump`,
       unit: 'seconds',
       default: 'never',
     },
@@ -195,7 +196,9 @@ const FILES: OptionGroup = {
       name: 'max-disk',
       value: 'SIZE',
       parse: byteSize(1, 1 << 20),
-      help: 'The files of this run never take more together: the oldest is removed',
+      help: `The files of this run never take more together. With -C, -G or -b the oldest is removed, and a file is a
+        quarter of SIZE at most where they allow more than half; a single file is written no further, which is told,
+        and packets are counted`,
     },
     {
       name: 'max-disk-stop',

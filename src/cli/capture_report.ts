@@ -38,6 +38,7 @@ export function captureLines(report: CaptureSnapshot, verb: string): string[] {
     [report.droppedDiskFull, 'not written: no room on the disk'],
     [report.droppedCompressor, 'not written: the compressor was behind'],
     [report.droppedUnwritable, 'not written: of a link type or length that this file cannot hold'],
+    [report.droppedBroken, 'not written: the file broke'],
   ];
   for (const [count, what] of rare) if (count > 0) lines.push(packets(count, what));
   if (report.frozen > 0) lines.push(`ring of the kernel full ${groupDigits(report.frozen)} times`);

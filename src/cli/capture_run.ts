@@ -4,6 +4,7 @@ import { Exit, OperatorError } from '../base/errors.ts';
 import { type CaptureReport, type CaptureSnapshot, droppedAtAll } from '../capture/report.ts';
 import { type CaptureSession, openSession } from '../capture/session.ts';
 import { linktypeName } from '../wire/linktype.ts';
+import { CaptureNotices } from './capture_notices.ts';
 import { captureJson, captureLines, captureLiveLine, type LivePoint } from './capture_report.ts';
 import type { CaptureCliOptions, CapturePlan } from './capture_spec.ts';
 import { oneLine } from './failure.ts';
@@ -48,16 +49,23 @@ async function captured(
   const prints = plan.session.output.print !== null;
   const isLive = terminal.errorIsTerminal && !options.quiet && !prints;
   const live = new LiveLine(terminal, () => session.snapshot());
+  const isLimited = plan.session.output.sink?.diskBytesMax !== undefined;
+  const notices = new CaptureNotices((line) => {
+    if (isLive) terminal.draw(CLEAR);
+    if (!options.quiet) terminal.error(`${TOOL}: ${line}`);
+  }, isLimited);
   const timer = plan.durationMs === null ? null : setTimeout(() => session.stop(), plan.durationMs);
   try {
     signals.attach(session);
     const running = session.start();
+    notices.start(session);
     if (isLive) live.start();
     return await running;
   } finally {
     signals.attach(null);
     if (timer !== null) clearTimeout(timer);
     live.stop();
+    notices.stop();
     await server?.close();
   }
 }

@@ -41,8 +41,9 @@ const NOTES: readonly string[] = [
   `Frames of 768 bytes and more go from the kernel's ring to the file with writev, without a copy in this process;
    shorter ones are copied once, which is cheaper for them, and so is everything with --compress, --backend libpcap
    and cap.`,
-  `With several interfaces or workers, packets of each are in order; between them they are as they came to be
-   written.`,
+  `Packets of several interfaces are written in the order of their stamps: they wait for each other, 40 ms at most,
+   and not where the kernel's buffer is filling, so that none is lost for the sake of order. Workers write files of
+   their own, each in order: mergecap makes one of them.`,
   `Signals: SIGINT and SIGTERM end the capture, all that was received is written first; a second one ends at once.
    SIGHUP begins the next file, SIGUSR1 prints the counts, SIGUSR2 writes what is buffered. A killed capture leaves
    files that are valid up to their last record.`,

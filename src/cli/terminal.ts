@@ -26,7 +26,8 @@ export function processTerminal(): Terminal {
     error: (line) => write(2, `${line}\n`),
     draw: (text) => write(2, text),
     errorIsTerminal: process.stderr.isTTY === true,
-    columns: () => process.stderr.columns ?? 80,
+    // a terminal that does not know its size says 0
+    columns: () => process.stderr.columns || 80,
   };
 }
 

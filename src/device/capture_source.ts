@@ -44,6 +44,8 @@ export interface CaptureSource extends Source {
   readonly statistics: Readonly<SourceStatistics>;
   /** Of the frames counted as received, those that a filter in this process did not accept. */
   readonly filtered: number;
+  /** A quarter of the kernel's buffer waits to be read, or more; absent where that is not known. */
+  readonly isFilling?: boolean;
   updateStatistics(): void;
   shed(): number;
   halt(): void;

@@ -18,9 +18,34 @@ export interface ListedInterface {
   readonly offloads: Offloads;
 }
 
+const NAMES_MS = 1000;
+
 /** Every interface, of this thread's network namespace or of another. */
 export function listInterfaces(netns: NamespaceSpec | null = null): ListedInterface[] {
   return insideNamespace(netns, listHere);
+}
+
+/** Names of this thread's network namespace by number; looked up anew for unknown ones, once a second at most. */
+export class InterfaceNumbers {
+  #names: Map<number, string> = new Map();
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
+
+  /** `if7` where no interface has that number. */
+  name(index: number): string {
+    const known = this.#names.get(index);
+    if (known !== undefined) return known;
+    const nowMs = performance.now();
+    if (nowMs - this.#lookedAtMs > NAMES_MS) {
+      this.#lookedAtMs = nowMs;
+      this.#names = new Map(
+        interfaceNames().flatMap((name) => {
+          const facts = interfaceFacts(name);
+          return facts === null ? [] : [[facts.ifindex, name] as const];
+        }),
+      );
+    }
+    return this.#names.get(index) ?? `if${index}`;
+  }
 }
 
 function listHere(): ListedInterface[] {

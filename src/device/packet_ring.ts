@@ -259,6 +259,12 @@ export class PacketRingSource implements CaptureSource {
     batch.count = kept;
   }
 
+  get isFilling(): boolean {
+    const ahead = this.#block + Math.max(1, (this.#bytes / this.#blockBytes) >>> 2) * this.#blockBytes;
+    const block = ahead % this.#bytes;
+    return (Atomics.load(this.#words, (block + TpacketBlock.STATUS) >>> 2) & TP_STATUS_USER) !== 0;
+  }
+
   /** Nothing in the ring: at the end once everything that the kernel counted has been taken. Returns 0. */
   #atEnd(): number {
     if (this.#haltedMs < 0) return 0;

@@ -16,6 +16,7 @@ export interface CaptureMetrics {
   readonly droppedDiskFull: number;
   readonly droppedCompressor: number;
   readonly droppedUnwritable: number;
+  readonly droppedBroken: number;
   readonly frozen: number;
   readonly diskFull: boolean;
   readonly seconds: number;
@@ -72,6 +73,7 @@ export const CAPTURE_DROPS: readonly (readonly [by: string, value: (m: CaptureMe
   ['disk_full', (m) => m.droppedDiskFull],
   ['compressor', (m) => m.droppedCompressor],
   ['unwritable', (m) => m.droppedUnwritable],
+  ['broken_file', (m) => m.droppedBroken],
 ];
 
 const LABELLED: readonly LabelledRow<CaptureMetrics>[] = [

@@ -53,6 +53,7 @@ t.test('metrics of a snapshot', async (t) => {
   const more = {
     droppedCompressor: 0,
     droppedUnwritable: 0,
+    droppedBroken: 0,
     frozen: 0,
     fileBytes: 0,
     files: 1,

@@ -244,7 +244,15 @@ t.test('signals at any time', { skip }, async (t) => {
 
 t.test('report and live line', async (t) => {
   const zero = { received: 0, filtered: 0, shed: 0, droppedByKernel: 0, droppedByInterface: 0, droppedDiskFull: 0 };
-  const more = { droppedCompressor: 0, droppedUnwritable: 0, frozen: 0, fileBytes: 0, files: 0, filesRemoved: 0 };
+  const more = {
+    droppedCompressor: 0,
+    droppedUnwritable: 0,
+    droppedBroken: 0,
+    frozen: 0,
+    fileBytes: 0,
+    files: 0,
+    filesRemoved: 0,
+  };
   const snapshot: CaptureSnapshot = { ...zero, ...more, written: 1234, bytes: 100_000, diskFull: true, seconds: 2 };
   const line = captureLiveLine(snapshot, { seconds: 1, written: 1000, bytes: 0 }, 200);
   t.equal(line, '1,234 packets, disk full, 234 pps, 0.80 Mbps, dropped 0, 2 s');

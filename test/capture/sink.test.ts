@@ -7,6 +7,7 @@ import t from 'tap';
 import { FrameBatch } from '../../src/base/batch.ts';
 import { OperatorError } from '../../src/base/errors.ts';
 import { plainRegion } from '../../src/base/region.ts';
+import { BlockKind, BlockQueue } from '../../src/capture/sink/block_queue.ts';
 import { openCaptureSink } from '../../src/capture/sink/open.ts';
 import { Rotation, RotationReason } from '../../src/capture/sink/rotation.ts';
 import type { CaptureSink } from '../../src/capture/sink/sink.ts';
@@ -184,6 +185,14 @@ t.test('names by time, of tcpdump and of dumpcap', (t) => {
   t.notOk(dumpcap.isTimeDue(noon + 3_599_999));
   t.ok(dumpcap.isTimeDue(noon + 3_600_000), 'at the full hour');
   t.equal(dumpcap.filesKept, 3);
+  const named = new Rotation('x.pcap.zst', '.zst', { naming: 'dumpcap', packets: 9 });
+  t.match(named.begin(noon), /^x_00001_\d+\.pcap\.zst$/, 'a name that ends as compressed files do');
+  const hourly = new Rotation('x-%H', '', { naming: 'tcpdump', durationMs: 3_600_000 });
+  t.equal(hourly.begin(noon), 'x-12');
+  hourly.finished(RotationReason.Asked);
+  t.equal(hourly.begin(noon + 1000), 'x-121', 'SIGHUP within a period writes over nothing');
+  hourly.finished(RotationReason.Time);
+  t.equal(hourly.begin(noon + 3_600_000), 'x-13');
   t.end();
 });
 
@@ -202,7 +211,7 @@ t.test('rotation: no packet lost or split, rings, an index, SIGHUP', (t) => {
   sink.close();
   const lines = fs.readFileSync(index, 'utf8').trim().split('\n');
   const entries = lines.map(
-    (line) => JSON.parse(line) as { file: string; packets: number; fileBytes: number; reason: string },
+    (line) => JSON.parse(line) as { file: string; packets: number; fileBytes: number; reason: string; last: string },
   );
   t.same(
     entries.map((entry) => entry.packets),
@@ -212,7 +221,13 @@ t.test('rotation: no packet lost or split, rings, an index, SIGHUP', (t) => {
     entries.map((entry) => entry.reason),
     ['packets', 'packets', 'packets', 'asked', 'end'],
   );
-  for (const entry of entries) assert.equal(fs.statSync(entry.file).size, entry.fileBytes);
+  let frame = 0;
+  for (const entry of entries) {
+    assert.equal(fs.statSync(entry.file).size, entry.fileBytes);
+    frame += entry.packets;
+    const last = new Date((START_SEC + Math.floor((frame - 1) / 1000)) * 1000 + ((frame - 1) % 1000));
+    assert.equal(entry.last, last.toISOString(), 'also where a batch is split between files');
+  }
   assertFrames(readFiles(entries.map((entry) => entry.file)), range(0, 11 * 256));
   const ring = fs.mkdtempSync(path.join(folder, 'ring-'));
   const kept = openCaptureSink(
@@ -226,6 +241,11 @@ t.test('rotation: no packet lost or split, rings, an index, SIGHUP', (t) => {
     ['x_00007', 'x_00008', 'x_00009'],
   );
   t.equal(kept.stats.filesRemoved, 6);
+  const queue = new BlockQueue();
+  queue.publish(BlockKind.Records, 100, 7, 90);
+  queue.publish(BlockKind.Records, 100, 5, 60);
+  queue.release();
+  t.same([queue.pendingPackets, queue.pendingBytes], [5, 60], 'what a compressor that died did not take');
   const quiet = fs.mkdtempSync(path.join(folder, 'quiet-'));
   const timed = openCaptureSink(
     spec(path.join(quiet, 'x%s'), { rotation: { naming: 'tcpdump', durationMs: 1000 } }),
@@ -275,6 +295,27 @@ t.test('a disk limit is never exceeded', (t) => {
       else t.ok(sink.stats.filesRemoved > 0 && sink.stats.droppedDiskFull === 0, 'the oldest files make room');
     }
   }
+  t.end();
+});
+
+t.test('a disk limit and files by the time: the newest packets are kept', (t) => {
+  const folder = scratch(t);
+  const limit = 4 << 20;
+  const rotation = { naming: 'tcpdump' as const, durationMs: 3_600_000 };
+  const sink = openCaptureSink(spec(path.join(folder, 'x-%Y'), { diskBytesMax: limit, rotation }));
+  const maker = new FrameMaker();
+  for (let n = 0; n < 60; n++) {
+    write(sink, maker, 1);
+    assert.ok(sizes(folder, limit) <= limit);
+  }
+  sink.close();
+  conserved(sink, maker.count);
+  t.equal(sink.stats.droppedDiskFull, 0);
+  t.ok(sink.stats.filesRemoved > 2);
+  const names = fs.readdirSync(folder).sort((a, b) => Number(a.slice(6)) - Number(b.slice(6)));
+  const packets = readFiles(names.map((name) => path.join(folder, name)));
+  assertFrames(packets, range(maker.count - packets.length, maker.count));
+  t.ok(packets.reduce((sum, one) => sum + one.data.length, 0) > limit / 2, 'most of the room is used');
   t.end();
 });
 

@@ -1,7 +1,9 @@
 /** DNS messages (RFC 1035) in one line, as tcpdump writes them. Never reads outside [at, end). */
-import { ipv4Text, ipv6Text } from './text.ts';
+import { ipv4Text, ipv6Text, isPrintable } from './text.ts';
 
 const HEADER_LEN = 12;
+/** RFC 6891: the class field is the size of answers that are taken. */
+const OPT = 41;
 const TYPES = new Map<number, string>([
   [1, 'A'],
   [2, 'NS'],
@@ -66,12 +68,15 @@ function message(view: DataView, at: number, end: number, verbose: number, parts
     const ad = (flags & 0x0020) !== 0 ? '$' : '';
     parts.push(`${view.getUint16(at)}${operation}${RCODES[code] ?? ` Resp${code}`}${aa}${ra}${tc}${ad}`);
     if (questions !== 1) parts.push(` [${questions}q]`);
-    for (let n = 0; n < Math.min(questions, RECORDS_MAX); n++) question(view, at, end, cursor);
+    for (let n = 0; n < Math.min(questions, RECORDS_MAX); n++) {
+      const text = question(view, at, end, cursor);
+      if (verbose > 1) parts.push(n === 0 ? ' q:' : ',', text);
+    }
     parts.push(` ${answers}/${authorities}/${additional}`);
-    records(view, at, end, cursor, answers, '', parts);
+    records(view, at, end, cursor, answers, '', verbose, parts);
     if (verbose < 2) return;
-    if (authorities > 0) records(view, at, end, cursor, authorities, ' ns:', parts);
-    if (additional > 0) records(view, at, end, cursor, additional, ' ar:', parts);
+    if (authorities > 0) records(view, at, end, cursor, authorities, ' ns:', verbose, parts);
+    if (additional > 0) records(view, at, end, cursor, additional, ' ar:', verbose, parts);
     return;
   }
   parts.push(
@@ -82,6 +87,9 @@ function message(view: DataView, at: number, end: number, verbose: number, parts
   if (authorities > 0) parts.push(` [${authorities}n]`);
   if (additional > 0) parts.push(` [${additional}au]`);
   for (let n = 0; n < Math.min(questions, RECORDS_MAX); n++) parts.push(question(view, at, end, cursor));
+  if (verbose > 1 && additional > 0 && answers + authorities === 0) {
+    records(view, at, end, cursor, additional, ' ar:', verbose, parts);
+  }
 }
 
 function question(view: DataView, start: number, end: number, cursor: Cursor): string {
@@ -99,16 +107,18 @@ function records(
   cursor: Cursor,
   count: number,
   prefix: string,
+  verbose: number,
   parts: string[],
 ): void {
   for (let n = 0; n < Math.min(count, RECORDS_MAX); n++) {
     parts.push(n === 0 ? prefix : ',');
-    readName(view, start, end, cursor);
+    const name = readName(view, start, end, cursor);
     need(cursor.at + 10, end);
     const type = view.getUint16(cursor.at);
     const length = view.getUint16(cursor.at + 8);
     const data = cursor.at + 10;
-    parts.push(` ${typeName(type)}`);
+    parts.push(verbose > 0 ? ` ${name} ${typeName(type)}` : ` ${typeName(type)}`);
+    if (type === OPT && verbose > 0) parts.push(` UDPsize=${view.getUint16(cursor.at + 2)}`);
     need(data + length, end);
     parts.push(dataText(view, start, data, data + length, type));
     cursor.at = data + length;
@@ -182,7 +192,7 @@ function readLabel(view: DataView, end: number, cursor: Cursor): string {
   let text = '';
   for (let i = from; i < from + length; i++) {
     const byte = view.getUint8(i);
-    text += byte >= 32 && byte < 127 ? String.fromCharCode(byte) : `\\${String(byte).padStart(3, '0')}`;
+    text += isPrintable(byte) ? String.fromCharCode(byte) : `\\${String(byte).padStart(3, '0')}`;
   }
   cursor.at = from + length;
   return text;

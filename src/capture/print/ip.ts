@@ -3,6 +3,8 @@ import { checksumAdd, checksumFinish, pseudoHeaderSum } from '../../wire/checksu
 import { greHeaderLen, greVersion } from '../../wire/gre.ts';
 import {
   IPV4_MIN_HEADER_LEN,
+  ipv4Checksum,
+  ipv4DontFragment,
   ipv4DstAt,
   ipv4FragmentBits,
   ipv4FragmentOffset,
@@ -13,19 +15,23 @@ import {
   ipv4Tos,
   ipv4TotalLen,
   ipv4Ttl,
+  isIpv4ChecksumTrue,
 } from '../../wire/ipv4.ts';
 import {
   IPV6_HEADER_LEN,
   ipv6DstAt,
+  ipv6FlowLabel,
   ipv6HopLimit,
   ipv6NextHeader,
   ipv6PayloadLen,
   ipv6SrcAt,
+  ipv6TrafficClass,
 } from '../../wire/ipv6.ts';
 import {
   checkIpv6Extension,
   ipv6ExtensionLen,
   ipv6ExtensionNext,
+  ipv6FragmentId,
   ipv6FragmentOffset,
   isIpv6Extension,
 } from '../../wire/ipv6extension.ts';
@@ -52,6 +58,13 @@ const PROTOCOL_NAMES = new Map<number, string>([
   [47, 'GRE'],
   [58, 'ICMPv6'],
   [132, 'SCTP'],
+]);
+
+const EXTENSION_NAMES = new Map<number, string>([
+  [IpProtocol.HopByHop, 'Options'],
+  [IpProtocol.Routing, 'Routing'],
+  [IpProtocol.Fragment, 'Fragment'],
+  [IpProtocol.DestinationOptions, 'Destination Options'],
 ]);
 
 export interface IpContext {
@@ -87,8 +100,8 @@ export function ipText(view: DataView, layers: Layers, n: number, named: boolean
   const at = layers.at[n]!;
   const end = layers.end[n]!;
   const name = named ? (isV4 ? 'IP ' : 'IP6 ') : '';
-  const packet = isV4 ? packet4(view, at, end) : packet6(view, at, end);
-  const details = context.options.verbose === 0 ? '' : isV4 ? details4(view, at) : details6(view, at);
+  const packet = isV4 ? packet4(view, at, end) : packet6(view, at, end, context.options.verbose > 0);
+  const details = context.options.verbose === 0 ? '' : isV4 ? details4(view, at, end) : details6(view, at);
   return `${name}${details}${packetText(view, layers, n, packet, context)}`;
 }
 
@@ -115,7 +128,7 @@ function packet4(view: DataView, ip: number, end: number): Packet {
   };
 }
 
-function packet6(view: DataView, ip: number, end: number): Packet {
+function packet6(view: DataView, ip: number, end: number, isVerbose: boolean): Packet {
   const payload = ip + IPV6_HEADER_LEN;
   const stated = ipv6PayloadLen(view, ip);
   const total = stated === 0 ? end - payload : stated;
@@ -132,7 +145,8 @@ function packet6(view: DataView, ip: number, end: number): Packet {
     else if (protocol === IpProtocol.Routing) prefix += 'srcrt ';
     else if (protocol === IpProtocol.Fragment) {
       const offset = ipv6FragmentOffset(view, at);
-      prefix += `frag (${offset}|${total - (at + length - payload)})`;
+      const id = isVerbose ? `${hexText(ipv6FragmentId(view, at), 8)}:` : '';
+      prefix += `frag (${id}${offset}|${total - (at + length - payload)})`;
       fragment = offset === 0 ? 'first' : 'later';
       if (offset === 0) prefix += ' ';
       portsApart = true;
@@ -159,10 +173,13 @@ function packet6(view: DataView, ip: number, end: number): Packet {
   };
 }
 
-function details4(view: DataView, ip: number): string {
+function details4(view: DataView, ip: number, end: number): string {
   const bits = ipv4FragmentBits(view, ip);
-  const flags = [(bits & 0x4000) !== 0 ? 'DF' : '', (bits & 0x2000) !== 0 ? '+' : ''].filter((flag) => flag !== '');
+  const flags = [ipv4DontFragment(view, ip) ? 'DF' : '', (bits & 0x2000) !== 0 ? '+' : ''].filter(
+    (flag) => flag !== '',
+  );
   const protocol = ipv4Protocol(view, ip);
+  const isWhole = ip + ipv4HeaderLen(view, ip) <= end;
   const fields = [
     `tos ${hexText(ipv4Tos(view, ip), 1)}`,
     `ttl ${ipv4Ttl(view, ip)}`,
@@ -171,14 +188,21 @@ function details4(view: DataView, ip: number): string {
     `flags [${flags.length === 0 ? 'none' : flags.join(', ')}]`,
     `proto ${PROTOCOL_NAMES.get(protocol) ?? 'unknown'} (${protocol})`,
     `length ${ipv4TotalLen(view, ip)}`,
+    ...(isWhole && !isIpv4ChecksumTrue(view, ip) ? [`bad cksum ${ipv4Checksum(view, ip).toString(16)}!`] : []),
   ];
   return `(${fields.join(', ')})\n    `;
 }
 
 function details6(view: DataView, ip: number): string {
   const next = ipv6NextHeader(view, ip);
-  const name = PROTOCOL_NAMES.get(next) ?? 'unknown';
-  return `(hlim ${ipv6HopLimit(view, ip)}, next-header ${name} (${next}) payload length: ${ipv6PayloadLen(view, ip)}) `;
+  const name = EXTENSION_NAMES.get(next) ?? PROTOCOL_NAMES.get(next) ?? 'unknown';
+  const trafficClass = ipv6TrafficClass(view, ip);
+  const flow = ipv6FlowLabel(view, ip);
+  const head =
+    (trafficClass === 0 ? '' : `class ${hexText(trafficClass, 2)}, `) +
+    (flow === 0 ? '' : `flowlabel ${hexText(flow, 5)}, `);
+  const length = ipv6PayloadLen(view, ip);
+  return `(${head}hlim ${ipv6HopLimit(view, ip)}, next-header ${name} (${next}) payload length: ${length}) `;
 }
 
 function packetText(view: DataView, layers: Layers, n: number, ipPacket: Packet, context: IpContext): string {

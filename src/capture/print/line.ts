@@ -33,6 +33,10 @@ const TYPE_NAMES = new Map<number, string>([
 /** Linux cooked headers: packet type. */
 const PACKET_TYPES: readonly string[] = ['In', 'B', 'M', 'P', 'Out'];
 
+/** Name of the interface with a number, for LINUX_SLL2. */
+export type InterfaceNamer = (index: number) => string;
+const numbered: InterfaceNamer = (index) => `if${index}`;
+
 /** `length`: of the frame on the wire. The frame is [at, end), `layers` what `decode` made of it. */
 export function frameText(
   view: DataView,
@@ -43,10 +47,11 @@ export function frameText(
   layers: Layers,
   options: PrintOptions,
   bases: SequenceBases,
+  nameOf: InterfaceNamer = numbered,
 ): string {
   const context: IpContext = { options, bases, inner: (v, l, n) => layerText(v, l, n, context) };
   const first = layers.count > 0 && layers.kind[0] === LayerKind.Link ? 1 : 0;
-  const link = linkText(view, at, end, length, linktype, options);
+  const link = linkText(view, at, end, length, linktype, options, nameOf);
   const behind = first < layers.count ? layerText(view, layers, first, context) : unknownText(layers, at, end, length);
   return link + behind;
 }
@@ -59,10 +64,11 @@ function linkText(
   length: number,
   type: number,
   options: PrintOptions,
+  nameOf: InterfaceNamer,
 ): string {
   if (type === Linktype.LINUX_SLL2 && end - at >= 20) {
     const direction = PACKET_TYPES[view.getUint8(at + 10)] ?? '?';
-    const where = `if${view.getUint32(at + 4)} ${direction.padEnd(3)} `;
+    const where = `${nameOf(view.getUint32(at + 4)).padEnd(5)} ${direction.padEnd(3)} `;
     return options.link
       ? `${where}${macText(view, at + 12)} ${typeText(view.getUint16(at))}, length ${length}: `
       : where;
@@ -172,12 +178,15 @@ function unknownText(layers: Layers, at: number, end: number, length: number): s
 /** Lines of a capture, one frame after another. */
 export class LinePrinter {
   readonly #options: PrintOptions;
+  readonly #nameOf: InterfaceNamer;
   readonly #time: TimeText;
   readonly #bases: SequenceBases = new SequenceBases();
   readonly #layers: Layers = new Layers();
 
-  constructor(options: PrintOptions) {
+  /** `nameOf`: numbers of interfaces are those of another machine where it is left out. */
+  constructor(options: PrintOptions, nameOf: InterfaceNamer = numbered) {
     this.#options = options;
+    this.#nameOf = nameOf;
     this.#time = new TimeText(options);
   }
 
@@ -190,7 +199,7 @@ export class LinePrinter {
     const layers = this.#layers;
     decode(view, at, end, linktype, layers);
     const stamp = this.#time.of(batch.sec[i]!, batch.nsec[i]!);
-    const text = frameText(view, at, end, batch.len[i]!, linktype, layers, this.#options, this.#bases);
+    const text = frameText(view, at, end, batch.len[i]!, linktype, layers, this.#options, this.#bases, this.#nameOf);
     return stamp + text + this.#dump(view, at, end);
   }
 

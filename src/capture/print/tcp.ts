@@ -16,6 +16,8 @@ import {
   tcpUrgent,
   tcpWindow,
 } from '../../wire/tcp.ts';
+import { dnsText } from './dns.ts';
+import { httpText, isHttpPort } from './http.ts';
 import { hexText } from './text.ts';
 
 /** As tcpdump orders them. */
@@ -29,6 +31,7 @@ const FLAG_LETTERS: readonly (readonly [number, string])[] = [
   [TcpFlag.Ece, 'E'],
   [TcpFlag.Cwr, 'W'],
 ];
+const DNS_PORT = 53;
 /** Connections whose first numbers are remembered; the oldest are forgotten. */
 const CONNECTIONS_MAX = 65_536;
 
@@ -108,7 +111,19 @@ export function tcpText(
   if (headerLen > TCP_MIN_HEADER_LEN) {
     text += `, options [${optionsText(view, at, end, relative ? context.bases.ackBase : 0)}]`;
   }
-  return `${text}, length ${payload}`;
+  const data = at + headerLen;
+  return `${text}, length ${payload}${payload > 0 && data < end ? payloadText(view, at, data, end, context) : ''}`;
+}
+
+/** What begins in this segment, by the port: nothing is put together from several. */
+function payloadText(view: DataView, tcp: number, data: number, end: number, context: TcpContext): string {
+  const from = tcpSrcPort(view, tcp);
+  const to = tcpDstPort(view, tcp);
+  if (isHttpPort(from) || isHttpPort(to)) return `: ${httpText(view, data, end)}`;
+  if ((from !== DNS_PORT && to !== DNS_PORT) || data + 2 > end) return '';
+  // RFC 7766 section 8: the length in front
+  const length = view.getUint16(data);
+  return data + 2 + length <= end ? ` ${dnsText(view, data + 2, data + 2 + length, length, context.verbose)}` : '';
 }
 
 function relate(view: DataView, at: number, flags: number, src: string, dst: string, context: TcpContext): boolean {

@@ -130,6 +130,11 @@ export class TimeText {
   }
 }
 
+/** ASCII that disturbs no terminal. */
+export function isPrintable(byte: number): boolean {
+  return byte >= 32 && byte < 127;
+}
+
 function two(value: number): string {
   return String(value).padStart(2, '0');
 }
@@ -159,7 +164,7 @@ export function asciiDump(view: DataView, at: number, end: number): string {
     const byte = view.getUint8(i);
     // a carriage return in front of a line end would move the terminal's cursor
     if (byte === 13 && i + 1 < end && view.getUint8(i + 1) === 10) continue;
-    text += (byte >= 32 && byte < 127) || byte === 10 || byte === 9 ? String.fromCharCode(byte) : '.';
+    text += isPrintable(byte) || byte === 10 || byte === 9 ? String.fromCharCode(byte) : '.';
   }
   return text;
 }

@@ -157,6 +157,29 @@ export class BlockQueue {
     Atomics.store(this.#cells, STARTED, 1);
   }
 
+  /** Reader: takes nothing any more. */
+  stop(): void {
+    Atomics.store(this.#cells, STARTED, 0);
+    Atomics.notify(this.#cells, RELEASED);
+  }
+
+  /** Of the blocks that have not been released. */
+  get pendingPackets(): number {
+    let packets = 0;
+    for (let n = Atomics.load(this.#cells, RELEASED); n < Atomics.load(this.#cells, PUBLISHED); n++) {
+      packets += this.#cells[SLOT_CELLS + (n % SLOTS) * CELLS_A_SLOT + 2]!;
+    }
+    return packets;
+  }
+
+  get pendingBytes(): number {
+    let bytes = 0;
+    for (let n = Atomics.load(this.#cells, RELEASED); n < Atomics.load(this.#cells, PUBLISHED); n++) {
+      bytes += this.#cells[SLOT_CELLS + (n % SLOTS) * CELLS_A_SLOT + 3]!;
+    }
+    return bytes;
+  }
+
   writeState(counts: QueueCounts, isFull: boolean, isHungUp: boolean): void {
     this.#counts.set([
       counts.fileBytes,

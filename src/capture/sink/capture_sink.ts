@@ -65,7 +65,7 @@ export class RecordSink implements CaptureSink {
     this.#format = format;
     this.#output = output;
     this.#rotation = rotation;
-    this.#gather = new Gather(format, !output.keepsBlocks);
+    this.#gather = new Gather(format, !output.keepsBlocks && spec.copies !== true);
     this.#flushMs = spec.flushMs ?? 1000;
     this.#counts = spec.interfaces.map(() => null);
     this.#nowMs = nowMs;
@@ -105,7 +105,7 @@ export class RecordSink implements CaptureSink {
         continue;
       }
       const mayNotStay = this.#fileBytes > this.#rotation.bytesMost || this.#filePackets > this.#rotation.packetsMost;
-      if ((mayNotStay || !this.#isOpen) && !this.#turn()) continue;
+      if ((mayNotStay || !this.#isOpen) && !this.#turn(batch, i)) continue;
       if (!gather.hasBlock || !gather.add(batch, i)) {
         if (!this.#addAfterFlush(batch, i)) continue;
       }
@@ -138,8 +138,11 @@ export class RecordSink implements CaptureSink {
     return added;
   }
 
-  /** Ends the current file where it is full, and begins the next. False: that cannot be, and the frame is counted. */
-  #turn(): boolean {
+  /**
+   * Ends the current file where it is full, and begins the next with frame `i`. False: that cannot be, and the frame is
+   * counted.
+   */
+  #turn(batch: FrameBatch, i: number): boolean {
     if (this.ended) {
       this.stats.droppedEnded++;
       return false;
@@ -148,6 +151,7 @@ export class RecordSink implements CaptureSink {
       this.stats.droppedCompressor++;
       return false;
     }
+    if (i > 0) this.#lastSec = batch.sec[i - 1]! + batch.nsec[i - 1]! * 1e-9;
     if (this.#isOpen) this.#finish(this.#rotation.due(this.#fileBytes, this.#filePackets));
     this.#begin();
     if (this.fault === null) return true;

@@ -123,7 +123,14 @@ export class CompressOutput implements RecordOutput {
 
   close(stats: SinkStats): void {
     if (this.#waitFree(1)) this.#queue.publishMessage(BlockKind.Close, null);
-    if (!this.#drain() && this.#fault === null) this.#break('the compressing thread does not answer');
+    if (!this.#drain()) {
+      if (this.fault === null) this.#break('the compressing thread does not answer');
+      // what it never took is in no file
+      const lost = this.#queue.pendingPackets;
+      this.#packets -= lost;
+      this.#bytes -= this.#queue.pendingBytes;
+      stats.droppedEnded += lost;
+    }
     this.report(stats);
   }
 

@@ -74,7 +74,7 @@ class Compressor {
       this.#list.add(this.#output.address, produced);
       this.#list.endRecord(produced);
       if (this.#fault === null && this.#chain.write(this.#list) === 1) return;
-    }
+    } else this.#fault ??= new OperatorError('FILE', 'the compressor refused a block: give another --compress');
     this.#lostPackets += packets;
     this.#lostBytes += frameBytes;
     if (this.#chain.isFull) {
@@ -128,5 +128,7 @@ const start = workerData as CompressStart;
 try {
   new Compressor(start).run();
 } catch (error) {
-  new BlockQueue(start.memory).writeFault(`the compressing thread failed: ${(error as Error).message}`);
+  const queue = new BlockQueue(start.memory);
+  queue.writeFault(`the compressing thread failed: ${(error as Error).message}`);
+  queue.stop();
 }

@@ -123,8 +123,7 @@ export class FileChain {
       packets: summary.packets,
       bytes: summary.bytes,
       fileBytes: file.bytes,
-      first: isoTime(summary.firstSec),
-      last: isoTime(summary.lastSec),
+      ...(summary.packets > 0 ? { first: isoTime(summary.firstSec), last: isoTime(summary.lastSec) } : {}),
       reason: summary.reason,
     });
   }

@@ -11,6 +11,8 @@ import type { CaptureSink, CaptureSinkSpec } from './sink.ts';
 
 /** Room for a header and one longest record. */
 const DISK_BYTES_MIN = 1 << 20;
+/** Files under a disk limit at least, where the oldest is to go: removing it must not remove everything. */
+const DISK_PIECES = 4;
 
 /**
  * Opens the sink and begins its first file. Throws `OperatorError`: FILE (the path cannot be written), USAGE (options
@@ -20,7 +22,7 @@ export function openCaptureSink(spec: CaptureSinkSpec, nowMs: number = Date.now(
   check(spec);
   const format = spec.format === 'pcap' ? new PcapRecords(spec) : new PcapngRecords(spec);
   const suffix = spec.compress === undefined || spec.path === '-' ? '' : suffixOf(spec.compress.codec);
-  const rotation = new Rotation(spec.path, suffix, spec.rotation);
+  const rotation = new Rotation(spec.path, suffix, spec.rotation, pieceBytes(spec));
   const chain: ChainSpec = {
     dropsPages: spec.pageCache !== 'keep',
     diskBytesMax: spec.diskBytesMax ?? 0,
@@ -32,6 +34,13 @@ export function openCaptureSink(spec: CaptureSinkSpec, nowMs: number = Date.now(
   const output =
     spec.compress === undefined ? new DirectOutput(chain) : new CompressOutput(chain, spec.compress, waits);
   return new RecordSink(spec, format, output, rotation, nowMs);
+}
+
+/** Where the time alone, or a size beyond the limit, says when the next file begins, the limit may be full before. */
+function pieceBytes({ rotation, diskBytesMax, diskFull }: CaptureSinkSpec): number | undefined {
+  if (rotation === undefined || diskBytesMax === undefined || diskFull === 'stop') return undefined;
+  const { fileBytes = Number.POSITIVE_INFINITY } = rotation;
+  return fileBytes * 2 <= diskBytesMax ? undefined : Math.floor(diskBytesMax / DISK_PIECES);
 }
 
 function suffixOf(codec: 'zstd' | 'gzip'): string {

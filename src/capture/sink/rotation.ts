@@ -38,14 +38,17 @@ export class Rotation {
   #periodStartMs = 0;
   #dueMs = NEVER;
 
-  /** `suffix`: `.zst`, `.gz` or nothing; left out where the path ends so already. */
-  constructor(path: string, suffix: string, spec: RotationSpec | undefined) {
-    this.#suffix = path.endsWith(suffix) ? '' : suffix;
-    this.#path = path;
+  /**
+   * `suffix`: `.zst`, `.gz` or nothing; a path that ends so gets its numbers in front of it. `pieceBytes`: a file is no
+   * longer than that, whatever `spec` says.
+   */
+  constructor(path: string, suffix: string, spec: RotationSpec | undefined, pieceBytes: number = NEVER) {
+    this.#suffix = suffix;
+    this.#path = suffix !== '' && path.endsWith(suffix) ? path.slice(0, -suffix.length) : path;
     this.#spec = spec ?? null;
     // tcpdump goes on when a file has more than its size, dumpcap when it has as much
     const fileBytes = spec?.fileBytes ?? NEVER;
-    this.bytesMost = spec?.naming === 'dumpcap' ? fileBytes - 1 : fileBytes;
+    this.bytesMost = Math.min(pieceBytes, spec?.naming === 'dumpcap' ? fileBytes - 1 : fileBytes);
     this.packetsMost = (spec?.packets ?? NEVER) - 1;
     this.#isNumbered = spec?.fileBytes !== undefined || spec?.packets !== undefined;
   }
@@ -101,7 +104,6 @@ export class Rotation {
     if (files > 0 && this.#number >= files) this.#number = 0;
     const dated =
       spec.durationMs === undefined ? this.#path : formatLocalTime(this.#path, Math.floor(this.#periodStartMs / 1000));
-    if (!this.#isNumbered && spec.durationMs !== undefined) return this.#withSuffix(dated);
     const digits = ringDigits(files);
     if (this.#number === 0 && digits === 0) return this.#withSuffix(dated);
     return this.#withSuffix(dated + String(this.#number).padStart(digits, '0'));
