@@ -62,6 +62,8 @@ export interface CaptureSourceSpec {
   /** Bytes of a frame that are kept. */
   readonly snaplen: number;
   readonly promiscuous: boolean;
+  /** af_packet: further interfaces that are to be promiscuous meanwhile, by index; for the name `any`. Default none. */
+  readonly promiscuousOn?: readonly number[];
   readonly direction: Direction;
   /** Bytes of the kernel's buffer. */
   readonly bufferBytes: number;

@@ -115,6 +115,7 @@ export function openPacketRingSource(spec: CaptureSourceSpec): CaptureSource {
     // The loopback shows each packet twice: once when it leaves, once when it arrives.
     ignoreOutgoing: spec.direction === 'in' || (link.loopback && spec.direction === 'inout'),
     promiscuous: spec.promiscuous,
+    promiscuousOn: spec.promiscuousOn ?? [],
     stamps: spec.stamps,
     filter: programs.kernel,
     fanoutGroup: spec.fanoutGroup,

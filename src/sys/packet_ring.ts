@@ -73,6 +73,8 @@ export interface ReceiveRingOptions {
   readonly reserveBytes: number;
   readonly ignoreOutgoing: boolean;
   readonly promiscuous: boolean;
+  /** Further interfaces that are to be promiscuous while the ring is open, by index. */
+  readonly promiscuousOn: readonly number[];
   readonly stamps: StampSource;
   /** struct sock_filter program; null: everything, whole. */
   readonly filter: Uint8Array | null;
@@ -156,6 +158,7 @@ export function openReceiveRing(options: ReceiveRingOptions): ReceiveRing {
     try {
       bindRing(fd, options);
       if (options.promiscuous && options.ifindex !== 0) becomePromiscuous(fd, options.ifindex);
+      for (const ifindex of options.promiscuousOn) becomePromiscuous(fd, ifindex);
       if (options.fanoutGroup !== null) {
         joinFanout(fd, options.fanoutGroup, name);
         must(attachFilter(fd, filter), `${name}: the kernel refuses the filter`);

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:net';
 import { OperatorError } from '../../base/errors.ts';
 import { histogramQuantile } from '../../base/histogram.ts';
 import { realtimeMs } from '../../device/host.ts';
+import { ProbeDesk } from '../doctor/desk.ts';
 import type { AgentLink, LinkEnd } from '../tunnel/agent_link.ts';
 import type { TunnelStatus } from '../tunnel/protocol.ts';
 import { openTunnelServer, type TunnelLimits, type TunnelServer } from '../tunnel/server.ts';
@@ -125,6 +126,7 @@ class InterceptHandle implements Intercept {
   readonly #routes: InterceptRoutes | null;
   readonly #ring: RingThread;
   readonly #router: ReplyRouter;
+  readonly #desk: ProbeDesk;
   readonly #startedAt = performance.now();
   #server: TunnelServer | null = null;
   #timer: NodeJS.Timeout | null = null;
@@ -142,6 +144,7 @@ class InterceptHandle implements Intercept {
     const isHost = spec.mode === 'host';
     this.interface = isHost ? DEVICE : spec.interface!;
     this.#routes = isHost ? new InterceptRoutes(spec.services, spec.except) : null;
+    this.#desk = new ProbeDesk(spec, this.interface);
     this.#router = new ReplyRouter((id) => this.#server?.agent(id));
     this.#ring = new RingThread({
       interface: this.interface,
@@ -183,6 +186,7 @@ class InterceptHandle implements Intercept {
         left: (agent, why) => this.#left(agent, why),
         refused: (peer, why) => this.#note({ kind: 'refused', peer, why }),
         status: (agent) => this.#status(agent),
+        probe: (agent, type, payload) => this.#desk.take(agent, type, payload),
       },
     });
     this.#timer = setInterval(() => this.#router.early.expire(performance.now()), EXPIRE_MS);
@@ -219,6 +223,7 @@ class InterceptHandle implements Intercept {
     const sessions = agent.sessions;
     this.#lostBefore += agent.lost;
     this.#router.forget(agent);
+    this.#desk.forget(agent);
     this.#note({ kind: 'agentLeft', agent: agent.address, why, sessions });
   }
 
@@ -283,6 +288,7 @@ class InterceptHandle implements Intercept {
       await new Promise((resolve) => setTimeout(resolve, BYE_MS));
     }
     if (this.#timer !== null) clearInterval(this.#timer);
+    this.#desk.close();
     // The rules stand yet: what these connections say last reaches nobody.
     if (server !== null && this.#routes !== null) this.#aborted = this.#routes.abortConnections();
     await this.#ring.stop();

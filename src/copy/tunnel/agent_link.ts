@@ -7,6 +7,7 @@ import { FrameFault, FrameReader, frameOf } from './frames.ts';
 import { isProof, newNonce, proofOf } from './key.ts';
 import {
   CHALLENGE_BYTES,
+  CLOCK_BYTES,
   FRAME_BYTES_MAX,
   FRAME_BYTES_MAX_STRANGER,
   FRAME_HEAD_BYTES,
@@ -20,6 +21,7 @@ import {
   Reject,
   STATUS_BYTES,
   STATUS_FIELDS,
+  TIME_BYTES,
   TUNNEL_VERSION,
   type TunnelStatus,
   type Welcome,
@@ -44,6 +46,8 @@ export interface LinkEvents {
   joined(link: AgentLink): void;
   session(link: AgentLink, isAdded: boolean, key: Int32Array): void;
   status(link: AgentLink): TunnelStatus;
+  /** A Probe or ProbeEnd frame; false: it is none. */
+  probe(link: AgentLink, type: number, payload: Buffer): boolean;
   ended(link: AgentLink, end: LinkEnd): void;
 }
 
@@ -162,6 +166,20 @@ export class AgentLink {
     this.#socket.write(frameOf(Frame.Status, payload));
   }
 
+  #tellTime(bytes: Buffer, start: number, end: number): boolean {
+    if (end - start !== CLOCK_BYTES) return false;
+    const payload = Buffer.allocUnsafe(TIME_BYTES);
+    bytes.copy(payload, 0, start, end);
+    payload.writeDoubleBE(Date.now(), CLOCK_BYTES);
+    this.send(Frame.Time, payload);
+    return true;
+  }
+
+  /** A frame of its own, in front of replies that wait. */
+  send(type: number, payload: Uint8Array): void {
+    if (this.isReady && !this.isEnded) this.#socket.write(frameOf(type, payload));
+  }
+
   sendBye(): void {
     if (this.isReady && !this.isEnded) this.#socket.write(frameOf(Frame.Bye));
   }
@@ -193,6 +211,9 @@ export class AgentLink {
       this.sendStatus();
       return true;
     }
+    if (type === Frame.Clock) return this.#tellTime(bytes, start, end);
+    if (type === Frame.Probe || type === Frame.ProbeEnd)
+      return this.#events.probe(this, type, bytes.subarray(start, end));
     if (type !== Frame.Sessions) return false;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     return readSessionEntries(view, start, end, this.#key, (isAdded, key) => this.#events.session(this, isAdded, key));

@@ -79,6 +79,8 @@ export interface TunnelClientOptions {
   /** Sessions that may be registered at once. Default 1,000,000. */
   readonly sessionsMax?: number;
   readonly onReplies: (batch: ReplyBatch) => void;
+  /** Answers to what `send` asked: Time, ProbeReady, ProbeSeen. Valid during the call. False: it is none. */
+  readonly onAnswer?: (type: number, payload: Buffer) => boolean;
   /** After every change; `why`: one sentence, null where there is nothing to say. */
   readonly onState?: (state: TunnelState, why: string | null) => void;
   /** First and longest wait before another attempt. Default 50 ms, 2 s. */
@@ -222,6 +224,14 @@ export class TunnelClient {
     if (this.#socket!.writableLength > OUT_QUEUE_BYTES_MAX) this.#lose('the far end takes no registrations');
   }
 
+  /** Sends a frame at once, behind registrations that wait. False: there is no connection. */
+  send(type: number, payload?: Uint8Array): boolean {
+    this.flush();
+    if (!this.#isOpen()) return false;
+    this.#socket!.write(frameOf(type, payload));
+    return true;
+  }
+
   /** Reads no more replies until `resume`: the far end keeps them, as many as its queue holds, and counts the rest. */
   pause(): void {
     this.#isPaused = true;
@@ -359,6 +369,8 @@ export class TunnelClient {
       this.#move('leaving', `${this.#where} ends the interception`);
       return true;
     }
+    if (type === Frame.Time || type === Frame.ProbeReady || type === Frame.ProbeSeen)
+      return this.#options.onAnswer?.(type, bytes.subarray(start, end)) ?? false;
     if (type !== Frame.Status || end - start !== STATUS_BYTES) return false;
     const status: Partial<TunnelStatus> = {};
     STATUS_FIELDS.forEach((name, i) => {

@@ -15,11 +15,16 @@
  * server -> agent   Replies    u32 replies lost since the last frame, u32 age of the oldest in µs, records (`reply.ts`)
  *                   Status     six f64: see STATUS_FIELDS; once a second, and the answer to Ping
  *                   Bye        nothing: the interception ends, send no more copies
+ * agent -> server   Clock      f64 clock on the wall, ms since 1970
+ * server -> agent   Time       f64 that of the Clock frame, f64 its own
+ * agent -> server   Probe      JSON (`probe.ts`): look for these packets on all interfaces
+ *                   ProbeEnd   nothing: look no longer
+ * server -> agent   ProbeReady JSON, the answer to Probe; ProbeSeen JSON, that to ProbeEnd
  * ```
  * The agent proves first that it has the key: whoever scans the port gets nothing that the key could be guessed from.
  */
 
-export const TUNNEL_VERSION = 1;
+export const TUNNEL_VERSION = 2;
 export const TUNNEL_PORT = 36_524;
 /** "tsrt" */
 export const MAGIC = 0x7473_7274;
@@ -35,6 +40,12 @@ export const Frame = {
   Replies: 8,
   Status: 9,
   Bye: 10,
+  Clock: 20,
+  Time: 21,
+  Probe: 22,
+  ProbeReady: 23,
+  ProbeEnd: 24,
+  ProbeSeen: 25,
 } as const;
 
 export const Reject = { WrongKey: 1, WrongVersion: 2, Full: 3 } as const;
@@ -88,6 +99,9 @@ export interface Welcome {
   /** `80`, `10.0.0.9:80`, `[fd00::9]:80`. */
   readonly services: readonly string[];
 }
+
+export const CLOCK_BYTES = 8;
+export const TIME_BYTES = 16;
 
 export const STATUS_PERIOD_MS = 1_000;
 /** The server answers at least that often; silence that long means that the far end is gone. */

@@ -47,6 +47,8 @@ export interface TunnelServerOptions {
     /** A connection that never became an agent's. */
     refused(address: string, end: LinkEnd | 'tls'): void;
     status(link: AgentLink): TunnelStatus;
+    /** A Probe or ProbeEnd frame; false: it is none. Without it such a frame is garbage. */
+    probe?(link: AgentLink, type: number, payload: Buffer): boolean;
   };
 }
 
@@ -139,6 +141,7 @@ export class TunnelServer {
     },
     session: (link, isAdded, key) => this.#options.events.session(link, isAdded, key),
     status: (link) => this.#options.events.status(link),
+    probe: (link, type, payload) => this.#options.events.probe?.(link, type, payload) ?? false,
     ended: (link, end) => {
       this.#count(end);
       this.#strangers.delete(link);
