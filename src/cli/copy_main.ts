@@ -25,6 +25,8 @@ const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
 
 /** Never rejects. */
 export function copyMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
+  if (argv[0] === 'doctor')
+    return import('./doctor_main.ts').then(({ doctorMain }) => doctorMain(argv.slice(1), terminal));
   return commandMain(COPY_TABLE, argv, terminal, async (line) => {
     if (line.operands.length > 0) throw usage(`tscopy takes options only, not "${line.operands[0]}"`);
     return copy(argv, line.options as CopyOptions, terminal);
@@ -35,7 +37,10 @@ async function copy(argv: readonly string[], options: CopyOptions, terminal: Ter
   const show = new Display(terminal, options);
   const { spec, warnings } = await planAgent(copyRequestFrom(options));
   for (const warning of warnings) show.note('warn', warning);
-  const agent = await startAgent(spec, { note: (level, text) => show.note(level, text) });
+  const agent = await startAgent(spec, {
+    note: (level, text) => show.note(level, text),
+    beforeCopying: () => probe(spec, options, show),
+  });
   const signals = new Signals(agent, () => reload(argv, agent, show));
   let stopMetrics: () => Promise<void> = async () => {};
   try {
@@ -56,6 +61,13 @@ async function copy(argv: readonly string[], options: CopyOptions, terminal: Ter
     await stopMetrics();
     await agent.kill();
   }
+}
+
+/** Of live copying only: before files are replayed, tscopy doctor is the one to ask. */
+async function probe(spec: AgentSpec, options: CopyOptions, show: Display): Promise<void> {
+  if (options.probe === false || spec.packets.kind !== 'live') return;
+  const { probeAtStart } = await import('../copy/doctor/start.ts');
+  await probeAtStart(spec, { from: options.probeFrom ?? [], warn: (text) => show.note('warn', text) });
 }
 
 /** Files: everything in them must have reached the kernel. */

@@ -1,6 +1,7 @@
 /** The options of `tscopy`, as data. */
 import { ENGINE_DEFAULTS } from '../copy/options.ts';
 import { bytes, interceptValue, mapValue, nanoseconds, poolValue, targetList } from './copy_values.ts';
+import { PROBE } from './doctor_options.ts';
 import { namespaceRows } from './namespace_options.ts';
 import type { OptionGroup } from './option_table.ts';
 import { choice, decimal, hostPort, integer, positive, text } from './values.ts';
@@ -249,4 +250,4 @@ const SHOWING: OptionGroup = {
   ],
 };
 
-export const COPY_OPTIONS: readonly OptionGroup[] = [WHAT, REPLIES, PACING, OFFLINE, LIMITS, SHOWING];
+export const COPY_OPTIONS: readonly OptionGroup[] = [WHAT, REPLIES, PROBE, PACING, OFFLINE, LIMITS, SHOWING];

@@ -24,6 +24,9 @@ export interface CopyOptions extends NamespaceOptions {
   readonly clientPool?: { readonly first: number; readonly addresses: number };
   readonly intercept?: 'local' | NamedPort;
   readonly keyFile?: string;
+  readonly probeFrom?: readonly string[];
+  /** False with --no-probe. */
+  readonly probe?: boolean;
   readonly tlsCa?: string;
   readonly tlsCert?: string;
   readonly tlsKey?: string;

@@ -3,6 +3,8 @@ import os from 'node:os';
 import { OperatorError } from '../base/errors.ts';
 import { type InterfaceCounters, type InterfaceFacts, interfaceCounters, interfaceFacts } from '../sys/interface.ts';
 
+export { interfaceOffloads, type Offloads } from '../sys/interface.ts';
+
 /** ARPHRD_ numbers, include/uapi/linux/if_arp.h. */
 export const Arphrd = {
   ETHER: 1,

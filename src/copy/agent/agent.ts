@@ -22,6 +22,8 @@ export type Level = 'debug' | 'info' | 'warn' | 'error';
 
 export interface AgentEvents {
   readonly note?: (level: Level, text: string) => void;
+  /** Called when replies are swallowed, before the first worker starts; what it rejects with ends the start. */
+  readonly beforeCopying?: () => Promise<void>;
 }
 
 const LOOK_MS = 200;
@@ -42,6 +44,7 @@ export async function startAgent(spec: AgentSpec, events: AgentEvents = {}): Pro
   const swallow = spec.replies.kind === 'local' ? Swallow.setUp(spec.targets) : null;
   const agent = new CopyAgent(spec, events, swallow);
   try {
+    await events.beforeCopying?.();
     await agent.begin();
     return agent;
   } catch (error) {

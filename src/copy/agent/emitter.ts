@@ -57,7 +57,8 @@ class Way {
   }
 }
 
-function openSink({ device, sender }: AgentTarget): Sink {
+/** The device that a target's packets leave by. Throws INTERFACE, PERMISSION or UNSUPPORTED. */
+export function openSink({ device, sender }: AgentTarget): Sink {
   if (sender === 'raw_socket') return openRawSocketSink();
   if (sender === 'raw_ip') return openRawIpSink({ name: '', batchFrames: QUEUE_FRAMES });
   return openAfPacketSink({ name: device, batchFrames: QUEUE_FRAMES });

@@ -1,8 +1,6 @@
 /** A probe's packets: the SYN of a connection that nobody wants, and the RST that ends it half open. */
 import type { Region } from '../../base/region.ts';
-import { openAfPacketSink } from '../../device/af_packet.ts';
 import { anonymousRegion } from '../../device/host.ts';
-import { openRawIpSink } from '../../device/raw_ip.ts';
 import type { Sink } from '../../device/sink.ts';
 import { checksumAdd, checksumFinish } from '../../wire/checksum.ts';
 import { fixIpv4Checksum, IPV4_DONT_FRAGMENT, IPV4_MIN_HEADER_LEN } from '../../wire/ipv4.ts';
@@ -10,6 +8,7 @@ import { IPV6_HEADER_LEN } from '../../wire/ipv6.ts';
 import { IpProtocol } from '../../wire/protocol.ts';
 import { TCP_MIN_HEADER_LEN, TcpFlag, tcpChecksumAt } from '../../wire/tcp.ts';
 import { setTcpMss, setTcpOption, setTcpWindowScale, TcpOption } from '../../wire/tcpoption.ts';
+import { openSink } from '../agent/emitter.ts';
 import type { AgentTarget } from '../agent/spec.ts';
 import type { AddressWords } from '../targets.ts';
 
@@ -38,10 +37,7 @@ export class ProbeSender {
   /** Throws INTERFACE or PERMISSION with the line to type. */
   constructor(target: AgentTarget) {
     this.#target = target;
-    this.#sink =
-      target.sender === 'raw_ip'
-        ? openRawIpSink({ name: '', batchFrames: 1 })
-        : openAfPacketSink({ name: target.device, batchFrames: 1 });
+    this.#sink = openSink(target);
   }
 
   /** Returns null, or why the kernel took no packet: `EPERM`, a device's fault in words. */
