@@ -19,6 +19,8 @@ const NOTES: readonly string[] = [
    clients' own addresses and ports. Replies of the target are swallowed by tsintercept there. "ready" on standard
    output
    says that copying has begun.`,
+  `"tscopy doctor" with the same options looks along the path of a copy and names the hop that is broken. tscopy sends
+   the same probe when it starts on live traffic, and refuses to start where replies reach clients.`,
   `Whatever the copied requests write, the test system gets a second time: keep its databases, mail and payments
    apart.`,
   `Signals: SIGTERM and SIGINT close the sessions in order, print the report and remove routing rules (a second one ends

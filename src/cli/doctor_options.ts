@@ -16,7 +16,8 @@ export const PROBE: OptionGroup = {
     },
     {
       name: 'no-probe',
-      help: 'Start without a probe, and so without a look for replies that reach clients. "tscopy doctor" probes anyway',
+      help: `Start without a probe, and so without a look for replies that reach clients. "tscopy doctor" probes
+        anyway`,
     },
   ],
 };

@@ -9,7 +9,7 @@ const LABELS: Readonly<Record<CheckStatus, string>> = {
 };
 const LABEL_COLUMNS = 8;
 const PLACE_COLUMNS = 10;
-const NAME_COLUMNS = 12;
+const NAME_COLUMNS = 13;
 
 /** `isShared`: several targets are looked at, so a line says which it is about. */
 export function checkLine(check: Check, isShared: boolean): string {
@@ -54,8 +54,8 @@ export function verdictOf(checks: readonly Check[]): Verdict {
   const hop = brokenHop(checks);
   if (hop !== null) {
     const where = hop.target === null ? hop.place : `${hop.place} of ${hop.target}`;
-    const what = hop.isLeak ? 'replies leak to clients, so do not copy' : 'nothing that is copied will come back whole';
-    return { status: 'broken', hop, text: `${what}; the broken hop is ${where}, ${hop.name}: ${sentence(hop)}` };
+    const what = hop.isLeak ? 'replies leak to clients, so do not copy; ' : '';
+    return { status: 'broken', hop, text: `${what}${where}, ${hop.name}: ${sentence(hop)}` };
   }
   const count = (status: CheckStatus): number => checks.filter((check) => check.status === status).length;
   const warnings = count('warning');

@@ -1,4 +1,4 @@
-/** `tscopy doctor`: looks along a copy's path, from the clients' interface to the interception, and names what it finds. */
+/** `tscopy doctor`: looks along a copy's path, from the clients' interface to the interception. */
 import { OperatorError } from '../../base/errors.ts';
 import { hasCapability, permissionRemedy } from '../../device/host.ts';
 import { type AgentRequest, planAgent } from '../agent/plan.ts';

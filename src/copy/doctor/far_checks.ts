@@ -5,6 +5,7 @@ import type { Welcome } from '../tunnel/protocol.ts';
 import { type Check, check, hostPortText } from './check.ts';
 import { hasAddress } from './context.ts';
 import type { ClockReading, FarEnd } from './far_end.ts';
+import { serviceOf } from './watch.ts';
 
 /** Above it the logs of both hosts cannot be compared. */
 const CLOCK_MS_MAX = 1_000;
@@ -51,8 +52,11 @@ function servicesCheck(target: AgentTarget, { services }: ProbeReport): Check {
   });
 }
 
-/** The interface by which copies come in: that of the target's address. */
-function arrivalOf({ host }: AgentTarget, { facts }: ProbeReport): HostInterface | undefined {
+/** The interface by which copies come in: the one that the probe took, else that of the target's address. */
+function arrivalOf({ host, port }: AgentTarget, { facts, sightings }: ProbeReport): HostInterface | undefined {
+  const service = serviceOf(host, port);
+  const probed = sightings.find((each) => each.kind === 'SYN' && each.way === 'in' && each.service === service);
+  if (probed !== undefined) return facts.interfaces.find(({ name }) => name === probed.interface);
   return facts.interfaces.find(({ addresses }) => addresses.includes(host));
 }
 

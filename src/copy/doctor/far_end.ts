@@ -1,4 +1,4 @@
-/** The tunnel as a probe uses it: a connection of its own, which asks for the clock and for what was seen over there. */
+/** The tunnel as a probe uses it: a connection of its own, which asks for the clock and for what was seen there. */
 import type { Deferred } from '../../base/deferred.ts';
 import { deferred } from '../../base/deferred.ts';
 import { realtimeMs } from '../../device/host.ts';

@@ -77,7 +77,8 @@ function remedyOf(
       return `tsintercept swallows ${names.join(', ')} only: start it with --service ${target.port}`;
     }
     const spared = except.length > 0 ? `; it spares --except ${except.join(',')}` : '';
-    return `on ${target.host}: ip${v6 ? ' -6' : ''} rule shows what goes before tsintercept's own, or start it again${spared}`;
+    const ip = v6 ? 'ip -6' : 'ip';
+    return `on ${target.host}: ${ip} rule shows what goes before tsintercept's own, or start it again${spared}`;
   }
   const key = v6 ? 'net.ipv6.conf.all.forwarding' : 'net.ipv4.ip_forward';
   if (mode === 'assistant' && !isHere && sighting.way === 'out') return `on the assistant: sysctl -w ${key}=0`;

@@ -111,6 +111,7 @@ function localChecks(device: string): readonly Check[] {
   const forward = sysctl('net/ipv4/ip_forward') ?? 'unknown';
   const all = sysctl('net/ipv4/conf/all/rp_filter') ?? 0;
   const own = sysctl(`net/ipv4/conf/${device}/rp_filter`) ?? 0;
-  const text = `ip_forward=${forward}, rp_filter=${Math.max(all, own)} on ${device}: replies end at a routing rule before`;
+  const rpFilter = Math.max(all, own);
+  const text = `ip_forward=${forward}, rp_filter=${rpFilter} on ${device}: replies end at a routing rule before`;
   return [check('this host', 'ip_forward', 'ok', text)];
 }

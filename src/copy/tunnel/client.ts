@@ -15,6 +15,7 @@ import { deferred } from '../../base/deferred.ts';
 import { OperatorError } from '../../base/errors.ts';
 import { receiveNow } from '../../device/host.ts';
 import type { TargetHeader } from '../target_header.ts';
+import { reasonOf } from './connect_error.ts';
 import { FrameReader, frameOf } from './frames.ts';
 import { isProof, newNonce, proofOf } from './key.ts';
 import {
@@ -478,25 +479,5 @@ export class TunnelClient {
     // Spread out, so that many agents do not come back at once.
     this.#retry = setTimeout(() => this.#open(), this.#backOffMs * (0.75 + Math.random() / 2));
     this.#backOffMs = Math.min(this.#backOffMs * 2, this.#backOff[1]);
-  }
-}
-
-function reasonOf(error: NodeJS.ErrnoException, where: string): string {
-  switch (error.code) {
-    case 'ECONNREFUSED':
-      return `nothing listens at ${where}: start tsintercept there, and let the firewall pass its port`;
-    case 'EHOSTUNREACH':
-    case 'ENETUNREACH':
-      return `there is no way to ${where}: see ip route get`;
-    case 'ETIMEDOUT':
-      return `${where} does not answer: is tsintercept running there, and does the firewall pass its port?`;
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return `the name of ${where} is not known: give an address`;
-    case 'ECONNRESET':
-    case 'EPIPE':
-      return `${where} cut the connection`;
-    default:
-      return `the tunnel to ${where} failed: ${error.message}`;
   }
 }
