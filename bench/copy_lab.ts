@@ -1,123 +1,95 @@
 /**
- * tscopy between network namespaces: delivered requests and lag, scenario by scenario. Delivered = requests in the test
- * server's log with the client's address and port / requests in production's log.
+ * tscopy between network namespaces: delivered requests and lag, scenario by scenario, as a table in Markdown.
+ * Delivered = requests in the test server's log with the client's address and port / requests in production's log.
  *
- * `npm run bench -- copy_lab [--only name,name] [--seconds 3]`. Needs root, nginx, wrk, curl, nft. Everything shares
- * this
- * machine's processors: clients, both servers and the agent.
+ * `npm run bench -- copy_lab [--only name,name] [--seconds 3] [--intercept local|tunnel|assistant]`. Clients with several
+ * addresses, a router, production, test server, assistant (test/copy/lab_network.ts). Needs root, nginx, wrk, curl, nft,
+ * redis, openssl. Everything shares this machine's processors: clients, both servers and the agent. `--only production`
+ * measures production itself, with the agent and without.
  */
-import { randomBytes } from 'node:crypto';
-import fs from 'node:fs';
-import path from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { labUnavailable } from '../lab/availability.ts';
-import {
-  makeRig,
-  PORT,
-  PRODUCTION,
-  type Rig,
-  type RigOptions,
-  startBodyServers,
-  TARGET,
-} from '../test/copy/lab_rig.ts';
+import type { Interception } from '../test/copy/lab_rig.ts';
+import { FAULTS } from './copy_faults.ts';
+import { measureProduction } from './copy_production.ts';
+import { type Outcome, runScenario, type Scenario } from './copy_run.ts';
+import { SCENARIOS } from './copy_scenarios.ts';
 
-interface Scenario {
-  readonly name: string;
-  readonly rig?: RigOptions;
-  readonly port?: number;
-  readonly prepare?: (rig: Rig) => void;
-  readonly run: (rig: Rig, seconds: number) => void;
-}
-
-const POST_BYTES = 200_000;
-const POSTS = 100;
-
-/** `pauseMs` between a connection's requests; 0: none. */
-function wrk(connections: number, pauseMs: number, ...more: string[]): Scenario['run'] {
-  return (rig, seconds) => {
-    const script = pauseMs === 0 ? [] : ['-s', rig.delayScript(pauseMs)];
-    const shape = ['-t1', `-c${connections}`, `-d${seconds}`];
-    rig.clients.run(['wrk', ...shape, ...script, ...more, `http://${PRODUCTION}:${PORT}/bench`], { timeoutMs: 60_000 });
-  };
-}
-
-function post(rig: Rig): void {
-  const body = path.join(rig.lab.directory, 'body');
-  fs.writeFileSync(body, randomBytes(POST_BYTES));
-  const urls = Array.from({ length: POSTS }, () => `http://${PRODUCTION}:8081/`);
-  rig.clients.run(['curl', '-s', '--data-binary', `@${body}`, ...urls], { timeoutMs: 60_000 });
-}
-
-const CLOSE = ['-H', 'Connection: close'];
-const loss = (oneIn: number) => (rig: Rig) => rig.target.loseAtIngress('eth0', oneIn);
-
-const SCENARIOS: readonly Scenario[] = [
-  { name: 'keep-alive-1k', run: wrk(8, 7) },
-  { name: 'keep-alive-4k', run: wrk(8, 1) },
-  { name: 'keep-alive-14k', run: wrk(32, 1) },
-  { name: 'keep-alive-unlimited', run: wrk(8, 0) },
-  { name: 'close-900', run: wrk(8, 8, ...CLOSE) },
-  { name: 'close-2200', run: wrk(8, 2, ...CLOSE) },
-  { name: 'close-unlimited', run: wrk(8, 0, ...CLOSE) },
-  { name: 'connections-3000', run: wrk(3000, 900) },
-  { name: 'post-200k', port: 8081, run: post },
-  { name: 'post-200k-offloads', rig: { offloads: 'keep' }, port: 8081, run: post },
-  { name: 'loss-0.1%', prepare: loss(1000), run: wrk(8, 7) },
-  { name: 'loss-1%', prepare: loss(100), run: wrk(8, 7) },
-  { name: 'loss-1%-close', prepare: loss(100), run: wrk(8, 7, ...CLOSE) },
-  { name: 'loss-1%-post', port: 8081, prepare: loss(100), run: post },
-  { name: 'loss-1%-replies', prepare: (rig) => rig.production.loseAtIngress('eth1', 100), run: wrk(8, 7) },
+const COLUMNS = [
+  'scenario',
+  'requests/s',
+  'delivered',
+  'lag p50 / p99',
+  'CPU a request',
+  'memory',
+  'sent again',
+  'strays',
+  'remark',
 ];
 
-/** Processor time of a process so far, ms, and its memory. */
-function usage(pid: number): { readonly cpuMs: number; readonly rssMb: number } {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-  const rss = /VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return { cpuMs: (Number(fields[11]) + Number(fields[12])) * 10, rssMb: Number(rss) / 1024 };
+function ms(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toFixed(1);
 }
 
-async function measure(scenario: Scenario, seconds: number): Promise<string> {
-  const rig = await makeRig(scenario.rig ?? {});
-  try {
-    const port = scenario.port ?? PORT;
-    if (port !== PORT) await startBodyServers(rig);
-    const agent = await rig.startAgent('--target', `${TARGET}:${port}`, '--intercept', 'local', '-i', 'eth0', '--json');
-    scenario.prepare?.(rig);
-    const before = usage(agent.child.pid!);
-    const startedMs = performance.now();
-    scenario.run(rig, seconds);
-    const rate = 1000 / (performance.now() - startedMs);
-    const { production, missing, extra } = await rig.compare(8_000);
-    const after = usage(agent.child.pid!);
-    const report = JSON.parse((await rig.stopAgent()).trim().split('\n').at(-1)!) as {
-      lagNs: { p50: number; p99: number };
-      retransmitted: number;
-    };
-    const ms = (ns: number): string => `${(ns / 1e6).toFixed(1)} ms`;
-    return [
-      scenario.name.padEnd(22),
-      `${Math.round(production * rate)}/s`.padStart(8),
-      `${((1 - missing / production) * 100).toFixed(2)} %`.padStart(9),
-      `${missing} missing, ${extra} extra`.padStart(20),
-      `lag p50 ${ms(report.lagNs.p50)} p99 ${ms(report.lagNs.p99)}`.padStart(34),
-      `${(((after.cpuMs - before.cpuMs) * 1000) / production).toFixed(1)} µs CPU`.padStart(15),
-      `${after.rssMb.toFixed(0)} MB`.padStart(7),
-      `${report.retransmitted} again`.padStart(11),
-    ].join('');
-  } finally {
-    await rig.lab.teardown();
+function row(outcome: Outcome): string {
+  const { faults, lagMs, interceptCpuUs, missing, remark, share } = outcome;
+  const intercept = outcome.mode === 'local' ? '' : ` + ${interceptCpuUs.toFixed(0)}`;
+  const fault = faults.length === 0 ? '' : `**${faults.join('; ')}** `;
+  const cells = [
+    outcome.name,
+    Math.round(outcome.requestsPerSecond),
+    `${(Math.floor(share * 1e4) / 100).toFixed(2)} %${missing > 0 ? ` (${missing} of ${outcome.production} missing)` : ''}`,
+    `${ms(lagMs[0])} / ${ms(lagMs[1])} ms`,
+    `${outcome.cpuUs.toFixed(0)}${intercept} µs`,
+    `${outcome.rssMb.toFixed(0)} MB`,
+    outcome.retransmitted,
+    outcome.strays,
+    `${fault}${remark}`,
+  ];
+  return `| ${cells.join(' | ')} |`;
+}
+
+async function runAll(scenarios: readonly Scenario[], mode: Interception, seconds: number): Promise<number> {
+  let failed = 0;
+  process.stdout.write(`| ${COLUMNS.join(' | ')} |\n|${COLUMNS.map(() => ' --- |').join('')}\n`);
+  for (const scenario of scenarios) {
+    if (!(scenario.modes ?? [mode]).includes(mode)) continue;
+    try {
+      const outcome = await runScenario(scenario, mode, seconds);
+      if (outcome.faults.length > 0) failed++;
+      process.stdout.write(`${row(outcome)}\n`);
+    } catch (error) {
+      failed++;
+      process.stdout.write(`| ${scenario.name} | **${(error as Error).message.replaceAll('\n', ' ')}** |\n`);
+    }
   }
+  return failed;
 }
 
-const { values } = parseArgs({ options: { only: { type: 'string' }, seconds: { type: 'string', default: '3' } } });
-const reason = labUnavailable('nginx', 'wrk', 'curl', 'nft');
+const { values } = parseArgs({
+  options: {
+    only: { type: 'string' },
+    seconds: { type: 'string', default: '3' },
+    intercept: { type: 'string', default: 'local' },
+  },
+});
+const reason = labUnavailable('nginx', 'wrk', 'curl', 'nft', 'redis-server', 'redis-benchmark', 'openssl');
 if (reason !== null) {
   process.stdout.write(`copy_lab: ${reason}\n`);
   process.exit(1);
 }
+const mode = values.intercept as Interception;
+const seconds = Number(values.seconds);
 const wanted = values.only?.split(',');
-for (const scenario of SCENARIOS) {
-  if (wanted !== undefined && !wanted.includes(scenario.name)) continue;
-  process.stdout.write(`${await measure(scenario, Number(values.seconds))}\n`);
+const known = [...SCENARIOS, ...FAULTS];
+const unknown = (wanted ?? []).filter((name) => name !== 'production' && !known.some((each) => each.name === name));
+if (!['local', 'tunnel', 'assistant'].includes(mode) || !(seconds > 0) || unknown.length > 0) {
+  const names = known.map(({ name }) => name).join(', ');
+  process.stdout.write(`copy_lab: --intercept local, tunnel or assistant; --only production, ${names}\n`);
+  process.exit(2);
 }
+const chosen = known.filter(({ name }) => wanted === undefined || wanted.includes(name));
+const failed = chosen.length === 0 ? 0 : await runAll(chosen, mode, seconds);
+if (wanted === undefined || wanted.includes('production')) await measureProduction(mode, seconds);
+process.exitCode = failed > 0 ? 1 : 0;

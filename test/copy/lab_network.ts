@@ -6,7 +6,7 @@
  *
  * routed:  clients (c) ── router (r) ── production (p) ── test server (t)
  *                           └───────────────────────────────┤
- *                                       production ── assistant (a)
+ *                       container (k) ── production ── assistant (a)
  * ```
  */
 import { type EndSpec, type Lab, type LinkSpec, makeLab } from '../../lab/lab.ts';
@@ -14,6 +14,7 @@ import { type EndSpec, type Lab, type LinkSpec, makeLab } from '../../lab/lab.ts
 export const PRODUCTION = '10.91.0.1';
 export const TARGET = '10.92.0.9';
 export const ASSISTANT = '10.95.0.30';
+export const CONTAINER = '10.96.0.2';
 
 export interface NetworkOptions {
   /** Default `off`. */
@@ -77,8 +78,9 @@ function routed(options: NetworkOptions, via: 'production' | 'router' | 'assista
     ['r eth2 10.94.0.1/24', 't eth1 10.94.0.9/24'],
     ['a eth0 10.93.0.30/24', 't eth2 10.93.0.9/24'],
     ['a eth1 10.95.0.30/24', 'p eth2 10.95.0.1/24'],
+    ['k eth0 10.96.0.2/24', 'p eth3 10.96.0.1/24'],
   ] as const;
-  const lab = wired(['c', 'r', 'p', 't', 'a'], wires, options);
+  const lab = wired(['c', 'r', 'p', 't', 'a', 'k'], wires, options);
   for (const address of clientAddresses(options.addresses ?? 4).slice(1)) {
     lab.host('c').run(['ip', 'addr', 'add', `${address}/16`, 'dev', 'eth0']);
     const entry = [address, 'lladdr', '02:00:00:00:00:01', 'dev', 'eth0', 'nud', 'permanent'];
@@ -86,6 +88,7 @@ function routed(options: NetworkOptions, via: 'production' | 'router' | 'assista
   }
   route(lab, 'c', '10.90.255.1');
   route(lab, 'p', '10.91.0.2');
+  route(lab, 'k', '10.96.0.1');
   route(lab, 't', { production: '10.92.0.1', router: '10.94.0.1', assistant: '10.93.0.30' }[via]);
   // The assistant would not forward, and has a way to the clients all the same.
   route(lab, 'a', '10.95.0.1');

@@ -10,7 +10,7 @@ import type { LabProcess } from '../../lab/process.ts';
 import { startNginx } from '../../lab/servers.ts';
 import { ASSISTANT, clientAddresses, copyNetwork, type NetworkOptions, PRODUCTION, TARGET } from './lab_network.ts';
 
-export { ASSISTANT, clientAddresses, PRODUCTION, TARGET } from './lab_network.ts';
+export { ASSISTANT, CONTAINER, clientAddresses, PRODUCTION, TARGET } from './lab_network.ts';
 export const PORT = 8080;
 /** Of the servers that check bodies, and of those that speak lines. */
 export const BODY_PORT = 8081;
@@ -225,8 +225,8 @@ function comparison(production: readonly string[], target: readonly string[]): C
 
 export async function makeRig(options: RigOptions = {}): Promise<Rig> {
   const rig = new Rig(copyNetwork(options), options);
-  await serve(rig, rig.production, rig.productionLog, '');
-  await serve(rig, rig.target, rig.targetLog, options.targetServer ?? '');
+  await serveHttp(rig, rig.production, rig.productionLog);
+  await serveHttp(rig, rig.target, rig.targetLog, { server: options.targetServer ?? '' });
   return rig;
 }
 
@@ -239,7 +239,8 @@ require('node:http').createServer((request, response) => {
   request.on('data', (chunk) => { sum.update(chunk); bytes += chunk.length; });
   request.on('end', () => {
     const { remoteAddress, remotePort } = request.socket;
-    fs.appendFileSync(process.argv[1], \`[\${remoteAddress}]:\${remotePort} \${bytes} \${sum.digest('hex')} @\${Date.now()}\\n\`);
+    const what = \`[\${remoteAddress}]:\${remotePort} \${bytes} \${sum.digest('hex')}\`;
+    fs.appendFileSync(process.argv[1], \`\${what} @\${Date.now()}\\n\`);
     response.end('ok');
   });
 }).listen(${BODY_PORT}, '::', () => console.log('listening'));`;
@@ -254,12 +255,19 @@ export async function startBodyServers(rig: Rig): Promise<void> {
   }
 }
 
-/** nginx that logs client address and port with every request. */
-async function serve(rig: Rig, host: Host, log: string, server: string): Promise<void> {
+/** nginx that logs client address and port with every request; `/1m` is a file of 1 MiB. */
+export async function serveHttp(
+  rig: Rig,
+  host: Host,
+  log: string,
+  options: { readonly server?: string; readonly port?: number; readonly statusPort?: number } = {},
+): Promise<void> {
+  const { server = '', port = PORT, statusPort = 8079 } = options;
   fs.writeFileSync(log, '');
+  fs.writeFileSync(path.join(rig.lab.directory, '1m'), Buffer.alloc(1 << 20, 'm'));
   const format = `log_format copy '[$remote_addr]:$remote_port $request_method $request_uri $request_length @$msec';`;
-  const block = `server { listen ${PORT} backlog=4096; listen [::]:${PORT} ipv6only=on; access_log ${log} copy;
+  const block = `server { listen ${port} backlog=4096; listen [::]:${port} ipv6only=on; access_log ${log} copy;
     client_body_buffer_size 1m; client_max_body_size 8m; keepalive_requests 1000000;
-    location / { return 200 "ok"; } ${server} }`;
-  await startNginx(rig.lab, host, { http: `${format} ${block}`, port: 8079 });
+    location / { return 200 "ok"; } location = /1m { root ${rig.lab.directory}; } ${server} }`;
+  await startNginx(rig.lab, host, { http: `${format} ${block}`, port: statusPort });
 }
