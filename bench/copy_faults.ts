@@ -63,7 +63,7 @@ function refusing(host: (rig: Rig) => Rig['target'], table: string): NonNullable
     const from = Date.now();
     host(rig).run(['nft', '-f', '-'], { input: table });
     await rest(1_000);
-    host(rig).run(['nft', 'destroy', 'table', ...table.split(' ').slice(1, 3)]);
+    host(rig).run(['nft', 'delete', 'table', ...table.split(' ').slice(1, 3)]);
     return [[from - 20, Date.now() + 20]];
   };
 }
@@ -71,7 +71,8 @@ function refusing(host: (rig: Rig) => Rig['target'], table: string): NonNullable
 const RULES = {
   dropAtDevice: `table netdev refuse {\nchain out {\ntype filter hook egress device "eth1" priority 0;
 tcp dport ${LINE_PORT} drop\n}\n}\n`,
-  dropAtOutput: `table ip refuse {\nchain out {\ntype filter hook output priority 0;\ntcp dport ${LINE_PORT} drop\n}\n}\n`,
+  dropAtOutput: `table ip refuse {\nchain out {\ntype filter hook output priority 0;
+tcp dport ${LINE_PORT} drop\n}\n}\n`,
   reset: `table ip refuse {\nchain in {\ntype filter hook input priority 0;
 tcp dport ${LINE_PORT} reject with tcp reset\n}\n}\n`,
 };

@@ -2,10 +2,10 @@
  * tscopy between network namespaces: delivered requests and lag, scenario by scenario, as a table in Markdown.
  * Delivered = requests in the test server's log with the client's address and port / requests in production's log.
  *
- * `npm run bench -- copy_lab [--only name,name] [--seconds 3] [--intercept local|tunnel|assistant]`. Clients with several
- * addresses, a router, production, test server, assistant (test/copy/lab_network.ts). Needs root, nginx, wrk, curl, nft,
- * redis, openssl. Everything shares this machine's processors: clients, both servers and the agent. `--only production`
- * measures production itself, with the agent and without.
+ * `npm run bench -- copy_lab [--only name,name] [--seconds 3] [--intercept local|tunnel|assistant]`. Clients with
+ * several addresses, a router, production, test server, assistant (test/copy/lab_network.ts). Needs root, nginx, wrk,
+ * curl, nft, redis, openssl. Everything shares this machine's processors: clients, both servers and the agent. `--only
+ * production` measures production itself, with the agent and without.
  */
 import process from 'node:process';
 import { parseArgs } from 'node:util';
@@ -36,12 +36,13 @@ function row(outcome: Outcome): string {
   const { faults, lagMs, interceptCpuUs, missing, remark, share } = outcome;
   const intercept = outcome.mode === 'local' ? '' : ` + ${interceptCpuUs.toFixed(0)}`;
   const fault = faults.length === 0 ? '' : `**${faults.join('; ')}** `;
+  const lost = missing > 0 ? ` (${missing} of ${outcome.production} missing)` : '';
   const cells = [
     outcome.name,
     Math.round(outcome.requestsPerSecond),
-    `${(Math.floor(share * 1e4) / 100).toFixed(2)} %${missing > 0 ? ` (${missing} of ${outcome.production} missing)` : ''}`,
+    `${(Math.floor(share * 1e4) / 100).toFixed(2)} %${lost}`,
     `${ms(lagMs[0])} / ${ms(lagMs[1])} ms`,
-    `${outcome.cpuUs.toFixed(0)}${intercept} µs`,
+    Number.isNaN(outcome.cpuUs) ? '–' : `${outcome.cpuUs.toFixed(0)}${intercept} µs`,
     `${outcome.rssMb.toFixed(0)} MB`,
     outcome.retransmitted,
     outcome.strays,

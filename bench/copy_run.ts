@@ -74,6 +74,7 @@ export interface Outcome {
 
 export const rest = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const WAIT_MS = 8_000;
+const SETTLE_MS = 700;
 
 /** Processor time of a process so far, ms, and its memory. */
 function usage(pid: number): { readonly cpuMs: number; readonly rssMb: number } {
@@ -175,9 +176,18 @@ interface Counted {
   readonly extra: number;
 }
 
+/** Logs grow for a while behind the clients. */
+async function settle(rig: Rig): Promise<void> {
+  for (let before = -1, size = 0; size !== before; ) {
+    before = size;
+    await rest(SETTLE_MS);
+    size = fs.statSync(rig.productionLog).size + fs.statSync(rig.targetLog).size;
+  }
+}
+
 async function count(scenario: Scenario, rig: Rig, windows: readonly Window[]): Promise<Counted> {
+  await settle(rig);
   if (scenario.count !== undefined) {
-    await rest(2_000);
     const counted = scenario.count(rig);
     return { ...counted, all: counted.production };
   }

@@ -42,7 +42,8 @@ const LOAD: readonly Scenario[] = [
     load: wrk(3000, { pauseMs: 900 }),
     check: ({ outcome }) => {
       if (outcome.rssMb > 150) throw new Error(`${outcome.rssMb.toFixed(0)} MB of memory`);
-      return `memory ${outcome.rssGrowthMb >= 0 ? '+' : ''}${outcome.rssGrowthMb.toFixed(0)} MB from the middle to the end`;
+      const growth = `${outcome.rssGrowthMb >= 0 ? '+' : ''}${outcome.rssGrowthMb.toFixed(0)}`;
+      return `memory ${growth} MB from the middle to the end`;
     },
   },
   { name: 'replies-1m', load: wrk(4, { pauseMs: 10, path: '/1m' }) },
@@ -86,7 +87,8 @@ function checkSecond({ rig }: Finding): string {
 
 /** Longest packet that the test server got. */
 function watchLength(rig: Rig): void {
-  const chain = `type filter hook prerouting priority 0; policy accept;\ntcp dport ${BODY_PORT} meta length > ${MTU} counter`;
+  const rule = `tcp dport ${BODY_PORT} meta length > ${MTU} counter`;
+  const chain = `type filter hook prerouting priority 0; policy accept;\n${rule}`;
   rig.target.run(['nft', '-f', '-'], { input: `table ip length {\nchain pre {\n${chain}\n}\n}\n` });
 }
 
@@ -205,7 +207,13 @@ const KINDS: readonly Scenario[] = [
       return `${ShedLoad} sessions shed, the others delivered`;
     },
   },
-  { name: `mtu-${MTU}`, ...BODIES, options: () => ['--mtu', String(MTU)], prepare: watchLength, check: checkLength },
+  {
+    name: `mtu-${MTU}`,
+    ...BODIES,
+    options: () => ['--mtu', String(MTU), '--session-memory', '64M'],
+    prepare: watchLength,
+    check: checkLength,
+  },
   {
     name: 'tls-tunnel',
     modes: ['tunnel'],

@@ -33,8 +33,9 @@ import { fireDeadlines } from './deadlines.ts';
 import type { Emitter } from './emitter.ts';
 import { connect, endSession, finishClient, move, stateOf } from './lifecycle.ts';
 import { type EngineOptions, engineOptions } from './options.ts';
+import { sendReset } from './packet_builder.ts';
 import { CELLS, Cell, SessionFlag, TIMES, Time } from './session_cells.ts';
-import { State } from './states.ts';
+import { isConnected, State } from './states.ts';
 import { Header, TargetHeader } from './target_header.ts';
 import { afterTooLong, takeTargetHeader } from './target_side.ts';
 import type { Targets } from './targets.ts';
@@ -95,7 +96,9 @@ export class CopyEngine {
       core.bump(FAULT_COUNT[fault]!);
       return;
     }
-    core.clock[Clock.Arrived] = Math.min(arrivedNs, core.clock[Clock.Now]!);
+    // The wall clock, which stamps packets, may be set: they come in order all the same, and not from the future.
+    const now = core.clock[Clock.Now]!;
+    core.clock[Clock.Arrived] = Math.min(now, Math.max(arrivedNs, core.clock[Clock.Arrived]!));
     const dstAt = packet.srcAt + packet.addressBytes;
     const service = core.targets.serviceOf(region.view, dstAt, packet.isIpv6, packet.servicePort);
     if (service < 0) {
@@ -189,6 +192,28 @@ export class CopyEngine {
       finishClient(core, s);
       if (stateOf(core, s) !== State.Free) wake(core, s);
     }
+  }
+
+  /**
+   * Ends what `closeAll` could not: each connection gets a RST, so that its target sends nothing more once nobody
+   * swallows replies. Returns how many connections there were.
+   */
+  resetAll(): number {
+    const core = this.core;
+    const { cells, table } = core;
+    let connections = 0;
+    for (let s = 0; s < table.capacity; s++) {
+      const state = stateOf(core, s);
+      if (state !== State.SynSent && !isConnected(state)) continue;
+      connections++;
+      const una = cells[s * CELLS + Cell.SndUna]!;
+      const next = cells[s * CELLS + Cell.SndNxt]!;
+      // A target takes a RST for the number that it expects only (RFC 5961 section 3.2): all in flight came, or none.
+      sendReset(core, s, next, true);
+      if (una !== next) sendReset(core, s, una, true);
+      endSession(core, s);
+    }
+    return connections;
   }
 
   /** Ends a session without a packet; false: there is none. `words`: four address words as the target sees them. */

@@ -7,6 +7,7 @@
  * agent.snapshot(); agent.stop(); const report = await agent.ended;
  * ```
  */
+import { setTimeout as rest } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { OperatorError } from '../../base/errors.ts';
 import { monotonicSeconds } from '../../device/host.ts';
@@ -35,6 +36,9 @@ const RESTART_MS = [50, 5_000] as const;
 const HEALTHY_MS = 10_000;
 /** After the workers' own time for closing sessions. */
 const STOP_MS_EXTRA = 2_000;
+/** Time that workers have to end by themselves before they are ended, and pauses of looking whether they have. */
+const KILL_MS = 500;
+const KILL_LOOK_MS = 5;
 
 /**
  * Starts the workers. Rejects with the OperatorError of the first that could not begin; nothing is left behind
@@ -200,11 +204,13 @@ export class CopyAgent {
     this.#timers.push(timer);
   }
 
-  /** At once: sessions are left as they are. */
+  /** At once: targets are told by RSTs, for `KILL_MS` at most. */
   async kill(): Promise<void> {
     this.#isOver = true;
     this.#rows.order = AgentOrder.Stop;
     for (const timer of this.#timers) clearTimeout(timer);
+    const endMs = performance.now() + KILL_MS;
+    while (performance.now() < endMs && this.#seats.some(({ worker }) => worker !== null)) await rest(KILL_LOOK_MS);
     await Promise.all(this.#seats.map(({ worker }) => worker?.terminate()));
     this.#swallow?.tearDown();
   }

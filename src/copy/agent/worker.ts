@@ -25,6 +25,8 @@ const EVENTS_MS = 100;
 /** Longest sleep while the tunnel needs the event loop: over TLS, and until it is connected again. */
 const TUNNEL_SLEEP_MS = 10;
 const LOOK_MS = 200;
+/** Longer than a reply takes from a target to this host. */
+const QUIET_MS = 100;
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -202,7 +204,16 @@ class CopyWorker {
     const isOver = (): boolean =>
       this.#engine.sessionsOpen === 0 || this.#clock.nowNs() >= endNs || this.#rows.order === AgentOrder.Stop;
     while (!isOver()) await this.#work(endNs, isOver);
+    const left = this.#engine.resetAll();
     this.#loop.finish(this.#clock.nowNs());
+    if (left > 0) await this.#awaitQuiet();
+  }
+
+  /** What the targets had sent before they were told is still on its way, and still swallowed. */
+  async #awaitQuiet(): Promise<void> {
+    const endNs = this.#clock.nowNs() + QUIET_MS * NS_PER_MS;
+    const isOver = (): boolean => this.#clock.nowNs() >= endNs;
+    while (!isOver()) await this.#work(endNs, isOver);
   }
 }
 
