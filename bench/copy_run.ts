@@ -161,11 +161,20 @@ function judged(scenario: Scenario, finding: Finding): Outcome {
   if (rig.agent!.child.exitCode !== 0) faults.push(`status ${rig.agent!.child.exitCode}: ${rig.agent!.stderr}`);
   let remark = '';
   try {
-    remark = scenario.check?.(finding) ?? '';
+    remark = `${scenario.check?.(finding) ?? ''}${outcome.missing > 0 ? ` ${causes(finding.report)}` : ''}`.trim();
   } catch (error) {
     faults.push((error as Error).message);
   }
   return { ...outcome, remark };
+}
+
+/** What the agent itself says of requests that did not arrive. */
+function causes({ counts, kernelDrops, replyDrops, tunnel }: AgentSnapshot): string {
+  const named = { kernelDrops, replyDrops, tunnelLost: tunnel.lost };
+  const isCause = /^(Skipped|Shed|.*Full|Gaps|RequestsCut|Target[RS])/;
+  const skipped = Object.entries(counts).filter(([name]) => isCause.test(name));
+  const found = [...Object.entries(named), ...skipped].filter(([, value]) => value > 0);
+  return found.map(([name, value]) => `${name} ${value}`).join(', ');
 }
 
 interface Counted {

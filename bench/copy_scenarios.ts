@@ -153,6 +153,7 @@ const KINDS: readonly Scenario[] = [
     rig: { v6: true },
     modes: ['local', 'tunnel'],
     what: ['--map', `${PORT}=[fd92::9]:${PORT}`, '-i', 'eth0'],
+    interceptOptions: () => ['--listen', '[::]:36524'],
     load: wrk(8, { pauseMs: 1, host: '[fd91::1]' }),
   },
   {

@@ -54,6 +54,9 @@ export class NoteLog {
       case 'ringFault':
         this.#log.write('error', `the ring broke and is opened again: ${note.why}`, fields);
         return;
+      case 'noFirewall':
+        this.#log.write('info', `nftables cannot stop what a firewall of this host makes: ${note.why}`, fields);
+        return;
       case 'rulesLeft':
         this.#log.write('error', note.why, fields);
         return;

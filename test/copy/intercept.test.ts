@@ -68,6 +68,7 @@ function curl(lab: Lab, from: string, url: string): string {
 function leftovers(lab: Lab): string {
   const shown = ['rule', 'route show table 36524', 'link']
     .flatMap((what) => ['-4', '-6'].map((family) => `ip ${family} ${what} 2>/dev/null`))
+    .concat('nft list tables 2>/dev/null')
     .join('; ');
   const { stdout } = lab.host('server').run(['sh', '-c', shown], { check: false });
   return stdout
@@ -107,6 +108,15 @@ function repliesSeen(lab: Lab, file: string): string[] {
     .host('client')
     .run(['tcpdump', '-nr', file, 'tcp and (src port 80 or src port 81)'], { check: false });
   return stdout.split('\n').filter((line) => line !== '');
+}
+
+/** Resets of the host's own firewall are routed without their ports, past the rules. */
+function refusedByFirewall(lab: Lab): string {
+  const chain = 'type filter hook input priority 0;\nip saddr 10.77.1.5 tcp dport 80 reject with tcp reset';
+  lab.host('server').run(['nft', '-f', '-'], { input: `table ip refusing {\nchain in {\n${chain}\n}\n}\n` });
+  const said = curl(lab, '10.77.1.5', 'http://10.77.1.2/small');
+  lab.host('server').run(['nft', 'delete', 'table', 'ip', 'refusing']);
+  return said;
 }
 
 t.test('mode host', { skip }, async (t) => {
@@ -156,6 +166,7 @@ t.test('mode host', { skip }, async (t) => {
     'nor the host itself',
   );
   t.equal(curl(lab, '10.77.1.5', 'http://10.77.1.2/small'), 'curl 28', 'the service answers nobody else');
+  if (labUnavailable('nft') === null) t.equal(refusedByFirewall(lab), 'curl 28', 'nor does its firewall');
   const other = lab.host('server').run([process.execPath, CLI, ...command, '-l', '0'], { check: false });
   t.match(other, { status: 3, stderr: /another tsintercept diverts replies on this host/ });
 

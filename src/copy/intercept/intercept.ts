@@ -21,6 +21,7 @@ export type InterceptNote =
   | { readonly kind: 'agentLeft'; readonly agent: string; readonly why: LinkEnd; readonly sessions: number }
   | { readonly kind: 'refused'; readonly peer: string; readonly why: LinkEnd | 'tls' }
   | { readonly kind: 'ringFault'; readonly why: string }
+  | { readonly kind: 'noFirewall'; readonly why: string }
   | { readonly kind: 'rulesLeft'; readonly why: string };
 
 export interface AgentSnapshot {
@@ -168,7 +169,8 @@ class InterceptHandle implements Intercept {
       this.#routes.open();
     }
     await this.#ring.start();
-    this.#routes?.divert();
+    const why = this.#routes?.divert() ?? null;
+    if (why !== null) this.#note({ kind: 'noFirewall', why });
     // Last: an agent that gets in may copy at once.
     const { listen, key, tls, mode, services } = this.#spec;
     this.#server = await openTunnelServer({

@@ -19,6 +19,7 @@ import { OperatorError } from '../../base/errors.ts';
 import { type DeadEnd, openDeadEnd } from '../../device/dead_end.ts';
 import { ipJson } from '../../device/host.ts';
 import { linkFacts } from '../../device/link.ts';
+import { raiseFirewall, removeFirewall } from './firewall.ts';
 import { outside } from './services.ts';
 import type { ServiceSpec } from './spec.ts';
 
@@ -67,6 +68,7 @@ function familyOf(address: string): Family {
 export function cleanUpRoutes(): Leftovers {
   const rules = ownRules();
   for (const rule of rules) removeRule(rule);
+  removeFirewall();
   let routes = 0;
   for (const family of families()) {
     const count = tableRoutes(family).length;
@@ -188,8 +190,9 @@ export class InterceptRoutes {
     for (const family of this.#families()) this.#leadIn(family);
   }
 
-  /** From here on replies go to nobody. */
-  divert(): void {
+  /** From here on replies go to nobody. Returns why a firewall's own packets might still, or null. */
+  divert(): string | null {
+    const why = raiseFirewall(this.#services, this.#except, DEVICE);
     for (const { address, port } of this.#services) {
       for (const family of address === null ? this.#families() : [familyOf(address)]) {
         // Of another network namespace on this host (a container): its replies are forwarded, not made here.
@@ -203,6 +206,7 @@ export class InterceptRoutes {
     }
     for (const rule of this.#old) removeRule(rule);
     this.#old = [];
+    return why;
   }
 
   /** Asks the kernel where a reply would go. */
