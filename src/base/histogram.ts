@@ -30,7 +30,7 @@ function cellOf(ns: number): number {
 }
 
 /** Smallest value of a cell, ns. */
-function floorOf(index: number): number {
+export function histogramFloor(index: number): number {
   const octave = Math.floor(index / SUB);
   const sub = index % SUB;
   return octave === 0 ? sub : (SUB + sub) * 2 ** (octave - 1);
@@ -50,7 +50,7 @@ export function histogramQuantile(cells: Int32Array, quantile: number): number {
   let seen = 0;
   for (let i = 0; i < HISTOGRAM_CELLS; i++) {
     seen += cells[i]!;
-    if (seen >= wanted) return floorOf(i);
+    if (seen >= wanted) return histogramFloor(i);
   }
-  return floorOf(HISTOGRAM_CELLS - 1);
+  return histogramFloor(HISTOGRAM_CELLS - 1);
 }

@@ -3,6 +3,7 @@ import { Exit } from '../base/errors.ts';
 import {
   type AgentSnapshot,
   type AgentSpec,
+  type CompareReport,
   type CopyAgent,
   type Level,
   planAgent,
@@ -14,6 +15,8 @@ import { copyLine, copyReportLines } from './copy_report.ts';
 import { type CopyOptions, changeableOf, copyRequestFrom } from './copy_spec.ts';
 import { COPY_TABLE } from './copy_table.ts';
 import { oneLine } from './failure.ts';
+import { jsonLog, type Log, textLog } from './log.ts';
+import { checkReportFile } from './report_file.ts';
 import type { Terminal } from './terminal.ts';
 import { readTextFile } from './text_file.ts';
 import { usage } from './values.ts';
@@ -21,7 +24,6 @@ import { usage } from './values.ts';
 const LIVE_MS = 500;
 /** Return, erase to the end of the line. */
 const CLEAR = '\r\x1b[K';
-const LEVELS: readonly Level[] = ['debug', 'info', 'warn', 'error'];
 
 /** Never rejects. */
 export function copyMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
@@ -34,14 +36,18 @@ export function copyMain(argv: readonly string[], terminal: Terminal): Promise<E
 }
 
 async function copy(argv: readonly string[], options: CopyOptions, terminal: Terminal): Promise<Exit> {
-  const show = new Display(terminal, options);
+  if (options.report !== undefined) checkReportFile(options.report, '--report');
+  const show = await Display.open(terminal, options);
   const { spec, warnings } = await planAgent(copyRequestFrom(options));
   for (const warning of warnings) show.note('warn', warning);
   const agent = await startAgent(spec, {
     note: (level, text) => show.note(level, text),
     beforeCopying: () => probe(spec, options, show),
   });
-  const signals = new Signals(agent, () => reload(argv, agent, show));
+  const signals = new Signals(agent, async () => {
+    await reload(argv, agent, show);
+    await writeComparison(options, agent, show);
+  });
   let stopMetrics: () => Promise<void> = async () => {};
   try {
     if (options.metricsPort !== undefined) {
@@ -53,8 +59,9 @@ async function copy(argv: readonly string[], options: CopyOptions, terminal: Ter
     show.ready(readyText(spec), spec);
     show.watch(agent);
     const report = await agent.ended;
-    show.report(report);
-    return exitOf(report, spec);
+    show.report(report, agent.comparison());
+    const isWritten = await writeComparison(options, agent, show);
+    return isWritten ? exitOf(report, spec) : Exit.Incomplete;
   } finally {
     signals.detach();
     show.stop();
@@ -103,6 +110,21 @@ async function reload(argv: readonly string[], agent: CopyAgent, show: Display):
   }
 }
 
+/** `--report`: also while copying goes on. False: it could not be written. */
+async function writeComparison({ report }: CopyOptions, agent: CopyAgent, show: Display): Promise<boolean> {
+  const comparison = agent.comparison();
+  if (report === undefined || comparison === null) return true;
+  const { writeComparePage } = await import('./compare_html.ts');
+  try {
+    writeComparePage(report, comparison);
+    show.note('info', `the comparison is in ${report}`);
+    return true;
+  } catch (error) {
+    show.note('error', `the comparison could not be written: ${oneLine((error as Error).message)}`);
+    return false;
+  }
+}
+
 class Signals {
   #stops = 0;
   readonly #agent: CopyAgent;
@@ -124,19 +146,29 @@ class Signals {
   }
 }
 
+const NOTE = { event: 'note' };
+
 class Display {
   readonly #terminal: Terminal;
   readonly #json: boolean;
-  readonly #level: number;
+  readonly #log: Log;
   readonly #statsSeconds: number;
   readonly #timers: NodeJS.Timeout[] = [];
   #drawn = false;
 
-  constructor(terminal: Terminal, options: CopyOptions) {
+  static async open(terminal: Terminal, options: CopyOptions): Promise<Display> {
+    const least = options.logLevel ?? 'info';
+    if (options.json !== true) return new Display(terminal, options, null);
+    const log = await jsonLog({ name: 'tscopy', least, line: (text) => terminal.out(text) });
+    return new Display(terminal, options, log);
+  }
+
+  /** `log`: null: lines for people. */
+  private constructor(terminal: Terminal, options: CopyOptions, log: Log | null) {
     this.#terminal = terminal;
     this.#json = options.json ?? false;
-    this.#level = LEVELS.indexOf(options.logLevel ?? 'info');
     this.#statsSeconds = options.stats ?? 0;
+    this.#log = log ?? textLog(options.logLevel ?? 'info', (text, level) => this.#print(`tscopy: ${level}: ${text}`));
   }
 
   #object(event: string, fields: object): void {
@@ -144,10 +176,13 @@ class Display {
   }
 
   note(level: Level, text: string): void {
-    if (LEVELS.indexOf(level) < this.#level) return;
+    this.#log.write(level, oneLine(text), NOTE);
+  }
+
+  /** A line for people, above the live one. */
+  #print(text: string): void {
     this.#clear();
-    if (this.#json) this.#object('note', { level, text: oneLine(text) });
-    else this.#terminal.error(`tscopy: ${level}: ${oneLine(text)}`);
+    this.#terminal.error(text);
   }
 
   ready(text: string, spec: AgentSpec): void {
@@ -180,9 +215,9 @@ class Display {
     this.#timers.push(setInterval(work, ms));
   }
 
-  report(report: AgentSnapshot): void {
+  report(report: AgentSnapshot, compare: CompareReport | null): void {
     this.stop();
-    if (this.#json) this.#object('report', report);
+    if (this.#json) this.#object('report', { ...report, compare });
     else for (const line of copyReportLines(report)) this.#terminal.out(line);
   }
 

@@ -239,6 +239,18 @@ const SHOWING: OptionGroup = {
       help: 'Serve metrics for Prometheus at /metrics',
     },
     { name: 'stats', value: 'SECONDS', parse: positive(), help: 'Print a line of counts this often' },
+    {
+      name: 'compare',
+      help: `Capture production's replies, too, and compare them with the target's: HTTP status, length, times. The
+        report says how they differ`,
+    },
+    {
+      name: 'report',
+      value: 'FILE',
+      parse: text,
+      help: `Compare, and write an HTML page with charts and the requests that differ to FILE: at the end, and on
+        SIGHUP`,
+    },
     { name: 'json', help: 'One JSON object a line on standard output: ready, notes, statistics, report' },
     {
       name: 'log-level',

@@ -2,6 +2,7 @@
 import { formatNs, groupDigits } from '../base/units.ts';
 import { type AgentSnapshot, SKIPPED } from '../copy/agent/index.ts';
 import { Count } from '../copy/counts.ts';
+import { compareLines } from './compare_text.ts';
 
 const n = groupDigits;
 
@@ -58,7 +59,8 @@ export function copyReportLines(report: AgentSnapshot): string[] {
   optional(rows, 'Dropped', drops(report));
   if (report.workerCrashes > 0) rows.push(['Crashes', `${n(report.workerCrashes)} of copying threads`]);
   const width = Math.max(...rows.map(([name]) => name.length)) + 1;
-  return rows.map(([name, value]) => `${`${name}:`.padEnd(width)} ${value}`);
+  const lines = rows.map(([name, value]) => `${`${name}:`.padEnd(width)} ${value}`);
+  return report.compare === null ? lines : [...lines, ...compareLines(report.compare)];
 }
 
 function optional(rows: Row[], name: string, causes: readonly string[]): void {

@@ -50,6 +50,8 @@ export interface CopyOptions extends NamespaceOptions {
   readonly bufferSize?: number;
   readonly metricsPort?: HostPort;
   readonly stats?: number;
+  readonly compare?: true;
+  readonly report?: string;
   readonly json?: true;
   readonly logLevel?: 'debug' | 'info' | 'warn' | 'error';
 }
@@ -88,6 +90,7 @@ export function copyRequestFrom(options: CopyOptions): AgentRequest {
     workers: options.workers ?? 1,
     cpuPercentMax: options.cpuLimit ?? 0,
     closeMs: CLOSE_MS,
+    compare: options.compare === true || options.report !== undefined,
     keyFile: options.keyFile ?? KEY_FILE_DEFAULT,
     tls: tlsOf(options),
   };

@@ -1,53 +1,12 @@
 /** `--html`: one page with charts that needs nothing from the network: data, script and style stand in it. */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { escapeHtml, htmlPage } from './html_page.ts';
 import type { InfoReport } from './info_report.ts';
 import { factLines, readyLines } from './info_text.ts';
 
-/** `</script>` and `<!--` inside a script element would end it; U+2028 and U+2029 end lines in old parsers. */
-export function scriptJson(value: unknown): string {
-  return JSON.stringify(value)
-    .replaceAll('<', '\\u003c')
-    .replaceAll('\u2028', '\\u2028')
-    .replaceAll('\u2029', '\\u2029');
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (letter) => ENTITIES[letter]!);
-}
-
 export function htmlReport(report: InfoReport): string {
-  const dist = join(dirname(createRequire(import.meta.url).resolve('uplot')));
-  const script = readFileSync(join(dist, 'uPlot.iife.min.js'), 'utf8').replaceAll('</script', '<\\/script');
-  const style = readFileSync(join(dist, 'uPlot.min.css'), 'utf8');
-  const sections = report.files.map((file, i) => fileSection(file, i)).join('\n');
-  return `<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>tsinfo: ${escapeHtml(report.files.map((file) => file.path).join(', '))}</title>
-<style>${style}
-${STYLE}</style>
-</head>
-<body>
-<h1>Captures</h1>
-${sections}
-<script type="application/json" id="data">${scriptJson(report)}</script>
-<script>${script}</script>
-<script>${DRAW}</script>
-</body>
-</html>
-`;
+  const body = `<h1>Captures</h1>\n${report.files.map((file, i) => fileSection(file, i)).join('\n')}`;
+  const title = `tsinfo: ${report.files.map((file) => file.path).join(', ')}`;
+  return htmlPage({ title, body, data: report, script: DRAW });
 }
 
 type FileReport = InfoReport['files'][number];
@@ -68,37 +27,20 @@ ${fault}
 </section>`;
 }
 
-const STYLE = `body { font: 15px/1.45 system-ui, sans-serif; max-width: 1000px; margin: 2em auto; padding: 0 1em;
-  color: #1a1a1a; background: #fff; }
-pre { overflow-x: auto; padding: .8em 1em; background: #f4f5f7; border-radius: 6px; }
-.ready { background: #e8f5e9; } .unready { background: #fdecea; } .fault { color: #b00020; font-weight: 600; }
-.chart { margin: 1.2em 0; }`;
-
-/** Plain browser script: reads the data element, draws three charts a capture. */
+/** Plain browser script, see `html_page.ts`: three charts a capture. */
 const DRAW = `
-const report = JSON.parse(document.getElementById('data').textContent);
-const width = Math.min(960, document.body.clientWidth);
-function line(id, title, label, xs, ys, fill) {
-  new uPlot({ title, width, height: 240, scales: { x: { time: false } },
-    series: [{ label: 'seconds' }, { label, stroke: '#1565c0', fill, width: 1,
-      paths: uPlot.paths.stepped({ align: 1 }) }],
-    axes: [{ label: 'seconds from the first packet' }, { size: 80 }] }, [xs, ys], document.getElementById(id));
-}
-report.files.forEach((file, i) => {
+data.files.forEach((file, i) => {
   if (file.time === null) return;
   const rate = file.time.rate;
-  const xs = rate.packets.map((_, k) => k * rate.binSeconds);
-  const perSecond = rate.packets.map((n) => n / rate.binSeconds);
-  line('packets-' + i, 'Packets per second', 'packets/s', xs, perSecond, '#1565c022');
-  line('bits-' + i, 'Mbit per second', 'Mbit/s', xs, rate.bytes.map((n) => n * 8 / rate.binSeconds / 1e6), '#2e7d3222');
+  const x = { x: rate.packets.map((_, k) => k * rate.binSeconds), xLabel: 'seconds from the first packet',
+    xName: 'seconds' };
+  const line = (id, title, label, color, values) =>
+    chart(id + '-' + i, { ...x, title }, [{ label, color, values, fill: true, stepped: true }]);
+  line('packets', 'Packets per second', 'packets/s', 'a', rate.packets.map((n) => n / rate.binSeconds));
+  line('bits', 'Mbit per second', 'Mbit/s', 'b', rate.bytes.map((n) => n * 8 / rate.binSeconds / 1e6));
   const classes = file.sizes.classes;
-  const names = classes.map((c) => c.to === null ? c.from + '+' : c.from + '-' + c.to);
-  new uPlot({ title: 'Packets by length in bytes', width, height: 240,
-    scales: { x: { time: false, range: [-0.6, classes.length - 0.4] } },
-    series: [{ label: 'bytes', value: (_, v) => v === null ? '' : names[v] },
-      { label: 'packets', stroke: '#6a1b9a', fill: '#6a1b9a66', paths: uPlot.paths.bars({ size: [0.8, 80] }) }],
-    axes: [{ splits: () => classes.map((_, k) => k), values: (_, ks) => ks.map((k) => names[k] ?? '') },
-      { size: 80 }] },
-    [classes.map((_, k) => k), classes.map((c) => c.packets)], document.getElementById('sizes-' + i));
+  const names = classes.map((c) => c.to === null ? c.from + '+' : c.from + '–' + c.to);
+  chart('sizes-' + i, { title: 'Packets by length', names, xLabel: 'bytes', xName: 'bytes' },
+    [{ label: 'packets', color: 'c', values: classes.map((c) => c.packets) }]);
 });
 `;

@@ -1,27 +1,6 @@
-/** The log of `tsintercept` on standard error: lines for people, or, with --json, JSON lines by pino. */
+/** What an interception notes, as lines of its log. */
 import type { InterceptNote } from '../copy/intercept/intercept.ts';
-
-export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
-const WEIGHT: Readonly<Record<LogLevel, number>> = { error: 50, warn: 40, info: 30, debug: 20 };
-
-export interface Log {
-  write(level: LogLevel, message: string, fields: Record<string, unknown>): void;
-}
-
-export function textLog(least: LogLevel, line: (text: string) => void): Log {
-  return {
-    write(level, message) {
-      if (WEIGHT[level] >= WEIGHT[least]) line(`tsintercept: ${message}`);
-    },
-  };
-}
-
-/** Written at once, so that nothing is missing when the process ends. */
-export async function jsonLog(least: LogLevel): Promise<Log> {
-  const { default: pino } = await import('pino');
-  const logger = pino({ name: 'tsintercept', level: least }, pino.destination({ dest: 2, sync: true }));
-  return { write: (level, message, fields) => logger[level](fields, message) };
-}
+import type { Log } from './log.ts';
 
 /** Connections refused in one second beyond this are summed up: a port scan must not fill a disk. */
 const REFUSALS_PER_SECOND = 5;

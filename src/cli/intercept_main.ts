@@ -3,7 +3,7 @@ import { Exit } from '../base/errors.ts';
 import type { Intercept, InterceptSnapshot } from '../copy/intercept/intercept.ts';
 import type { InterceptSpec } from '../copy/intercept/spec.ts';
 import { commandMain, type RunLine } from './command_main.ts';
-import { jsonLog, type LogLevel, NoteLog, textLog } from './intercept_log.ts';
+import { NoteLog } from './intercept_log.ts';
 import {
   interceptLiveLine,
   interceptMetrics,
@@ -14,6 +14,7 @@ import {
 } from './intercept_report.ts';
 import { type InterceptCliOptions, interceptSpec } from './intercept_spec.ts';
 import { INTERCEPT_TABLE } from './intercept_table.ts';
+import { jsonLog, type LogLevel, textLog } from './log.ts';
 import type { Terminal } from './terminal.ts';
 import { type HostPort, usage } from './values.ts';
 import { packageVersion } from './version.ts';
@@ -59,7 +60,9 @@ async function run(spec: InterceptSpec, options: InterceptCliOptions, terminal: 
   const signals = new Signals();
   const live = new LiveLine(terminal);
   const level = (options.logLevel ?? 'info') as LogLevel;
-  const log = options.json ? await jsonLog(level) : textLog(level, (text) => live.print(text));
+  const log = options.json
+    ? await jsonLog({ name: 'tsintercept', least: level, line: (text) => terminal.error(text) })
+    : textLog(level, (text) => live.print(`tsintercept: ${text}`));
   const notes = new NoteLog(log);
   let left = false;
   const intercept = await openIntercept(spec, {

@@ -2,6 +2,7 @@
 import { HISTOGRAM_CELLS } from '../base/histogram.ts';
 import type { Region } from '../base/region.ts';
 import { ClientPacket } from './client_packet.ts';
+import type { Pairing } from './compare/pairing.ts';
 import { COUNTS, type Count } from './counts.ts';
 import type { Emitter } from './emitter.ts';
 import type { EngineOptions } from './options.ts';
@@ -27,12 +28,15 @@ export class Core {
   /** Segments that one session may have. */
   readonly sessionSegments: number;
   /**
-   * In cells, because fields that hold doubles are boxed: now, start, last shed, last capture loss, arrival at hand.
+   * In cells, because fields that hold doubles are boxed: now, start, last shed, last capture loss, arrival at hand,
+   * arrival of the target's segment at hand.
    */
-  readonly clock: Float64Array = new Float64Array(5);
+  readonly clock: Float64Array = new Float64Array(6);
   readonly packet: ClientPacket = new ClientPacket();
   /** The segment whose bytes are the packet at hand, whole, which may be sent from where it lies; -1: none. */
   placeable = -1;
+  /** Told of requests and replies where both sides' replies are compared (`--compare`). */
+  pairing: Pairing | null = null;
   /** No new sessions (`CopyEngine.shedNew`), and none of any kind (`closeAll`). */
   sheds = false;
   closes = false;
@@ -64,7 +68,7 @@ export class Core {
 }
 
 /** Cells of `Core.clock`. */
-export const Clock = { Now: 0, Start: 1, Shed: 2, Loss: 3, Arrived: 4 } as const;
+export const Clock = { Now: 0, Start: 1, Shed: 2, Loss: 3, Arrived: 4, Replied: 5 } as const;
 
 export function hasFlag(core: Core, s: number, flag: number): boolean {
   return (core.cells[s * CELLS + Cell.Flags]! & flag) !== 0;

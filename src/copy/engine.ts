@@ -34,6 +34,7 @@ import type { Emitter } from './emitter.ts';
 import { connect, endSession, finishClient, move, stateOf } from './lifecycle.ts';
 import { type EngineOptions, engineOptions } from './options.ts';
 import { sendReset } from './packet_builder.ts';
+import { hashService } from './service_hash.ts';
 import { CELLS, Cell, SessionFlag, TIMES, Time } from './session_cells.ts';
 import { isConnected, State } from './states.ts';
 import { Header, TargetHeader } from './target_header.ts';
@@ -121,6 +122,7 @@ export class CopyEngine {
   onTargetHeader(header: TargetHeader): void {
     const core = this.core;
     const h = header.cells;
+    if (core.pairing !== null) core.clock[Clock.Replied] = core.clock[Clock.Now]! - h[Header.AgeUs]! * 1000;
     const target = core.targets.find(h, Header.Target0, h[Header.TargetPort]!, h[Header.IsIpv6]!);
     if (target < 0) {
       core.bump(Count.TargetStray);
@@ -289,12 +291,8 @@ export class CopyEngine {
   }
 
   #serviceHash(): number {
-    const { packet } = this.core;
-    const view = packet.region.view;
-    let h = packet.servicePort;
-    const dstAt = packet.srcAt + packet.addressBytes;
-    for (let i = 0; i < packet.addressBytes; i += 4) h = mixWord(h, view.getUint32(dstAt + i));
-    return mixEnd(h) | 0;
+    const { addressBytes, region, servicePort, srcAt } = this.core.packet;
+    return hashService(region.view, srcAt + addressBytes, addressBytes, servicePort);
   }
 
   /** To the session of `table.key`, or to a new one. */

@@ -56,6 +56,7 @@ export function connect(core: Core, s: number): void {
   if (isRenewal || !hasFlag(core, s, SessionFlag.HasIsn)) setFlag(core, s, SessionFlag.FreePass);
   move(core, s, State.SynSent);
   if (isRenewal) core.bump(Count.ConnectionsRenewed);
+  core.pairing?.connected(s);
   resetSender(core, s);
   sendSyn(core, s);
   core.times[s * TIMES + Time.RttStart] = core.clock[Clock.Now]!;
@@ -220,6 +221,7 @@ export function sendClientReset(core: Core, s: number): void {
 /** Frees a session, and starts the incarnation that waited for its end. */
 export function endSession(core: Core, s: number): void {
   skipAll(core, s, Count.SkippedClosing);
+  core.pairing?.sessionEnded(s);
   core.wheel.cancel(s);
   for (let which = TIME_FIRST_DEADLINE; which <= TIME_LAST_DEADLINE; which++) {
     core.times[s * TIMES + which] = Number.POSITIVE_INFINITY;

@@ -13,6 +13,7 @@
  */
 import { histogramRecord } from '../base/histogram.ts';
 import { seqDelta } from '../wire/seq.ts';
+import { pairRequest } from './compare/hooks.ts';
 import { Clock, type Core, clearFlag, hasFlag, setDeadline } from './core.ts';
 import { Count } from './counts.ts';
 import { Seg, SegFlag } from './segment_pool.ts';
@@ -69,6 +70,7 @@ export function noteBegun(core: Core, s: number, seg: number): void {
     cells[at + Cell.ReplyBytes] = isQuiet ? 0 : Math.max(0, cells[at + Cell.ReplyBytes]! - awaited);
     cells[at + Cell.SentAck] = ack;
   }
+  if (core.pairing !== null) pairRequest(core, core.pairing, s, seg);
   if (!core.pool.has(seg, SegFlag.Boundary)) return;
   core.bump(Count.RequestsSent);
   cells[at + Cell.RequestsSent]! += 1;

@@ -41,9 +41,11 @@ export const Header = {
   HasTimestamps: 19, // 0 or 1
   TsValue: 20,
   SackBlocks: 21, // 0..4, then left and right edges
-  Sack0: 22,
+  Sack0: 22, // eight cells
+  Status: 30, // HTTP status of the reply that begins with this segment; 0: none, or not looked for
+  AgeUs: 31, // since it was captured, where that is known
 } as const;
-export const HEADER_CELLS = 30;
+export const HEADER_CELLS = 32;
 
 export class TargetHeader {
   readonly cells: Int32Array = new Int32Array(HEADER_CELLS);

@@ -5,6 +5,7 @@
 import { seqAdd, seqAfter, seqBefore, seqDelta } from '../wire/seq.ts';
 import { TcpFlag } from '../wire/tcp.ts';
 import { wake } from './client_side.ts';
+import { pairReply } from './compare/hooks.ts';
 import { Clock, type Core, clearFlag, hasFlag, setDeadline, setFlag } from './core.ts';
 import { Count } from './counts.ts';
 import { connectionClosed, endSession, loseConnection, move, stateOf } from './lifecycle.ts';
@@ -210,6 +211,7 @@ function takePayload(core: Core, s: number, h: Int32Array): void {
     if (seqBefore(h[Header.Seq]!, cells[at + Cell.RcvNxt]!)) setFlag(core, s, SessionFlag.AckNow);
     return;
   }
+  if (core.pairing !== null) pairReply(core, core.pairing, s, h, cells[at + Cell.RcvNxt]!);
   const end = seqAdd(h[Header.Seq]!, bytes + (hasFin ? 1 : 0)) | 0;
   const fresh = seqDelta(cells[at + Cell.RcvNxt]!, end);
   if (fresh <= 0) {

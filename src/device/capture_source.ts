@@ -65,6 +65,11 @@ export interface CaptureSourceSpec {
   /** af_packet: further interfaces that are to be promiscuous meanwhile, by index; for the name `any`. Default none. */
   readonly promiscuousOn?: readonly number[];
   readonly direction: Direction;
+  /**
+   * af_packet, with direction `inout`: what leaves through the interface passes this filter in the place of `filter`,
+   * and is cut to this length.
+   */
+  readonly outgoing?: { readonly filter: string; readonly snaplen: number };
   /** Bytes of the kernel's buffer. */
   readonly bufferBytes: number;
   /**

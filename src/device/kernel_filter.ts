@@ -17,6 +17,7 @@ const AD_IFINDEX = SKF_AD_OFF + 8;
 const LD_W_ABS = 0x20;
 const LD_W_LEN = 0x80;
 const LDX_W_LEN = 0x81;
+const JA = 0x05;
 const JEQ_K = 0x15;
 const RET_K = 0x06;
 const CLASS_LD = 0x00;
@@ -69,6 +70,20 @@ export function withDirection(program: FilterProgram, direction: Direction, loop
   const whole = new Uint8Array(head.byteLength + program.byteLength);
   whole.set(head);
   whole.set(program, head.byteLength);
+  return whole;
+}
+
+/** What leaves is judged by `outgoing`, anything else by `incoming`. */
+export function byDirection(incoming: FilterProgram, outgoing: FilterProgram): FilterProgram {
+  const head = encode([
+    [LD_W_ABS, 0, 0, AD_PKTTYPE],
+    [JEQ_K, 1, 0, PACKET_OUTGOING],
+    [JA, 0, 0, outgoing.byteLength / SockFilter.SIZE],
+  ]);
+  const whole = new Uint8Array(head.byteLength + outgoing.byteLength + incoming.byteLength);
+  whole.set(head);
+  whole.set(outgoing, head.byteLength);
+  whole.set(incoming, head.byteLength + outgoing.byteLength);
   return whole;
 }
 

@@ -9,7 +9,7 @@ import { compileForKernel } from '../sys/pcap_capture.ts';
 import { hasCapability, permissionRemedy } from '../sys/permission.ts';
 import { type BpfProgram, loadBpf } from '../wire/bpf.ts';
 import type { CaptureSource, CaptureSourceSpec } from './capture_source.ts';
-import { acceptProgram, cookedProgram, withDirection } from './kernel_filter.ts';
+import { acceptProgram, byDirection, cookedProgram, withDirection } from './kernel_filter.ts';
 import { Arphrd, LINKTYPE_ETHERNET, LINKTYPE_RAW, otherInterfaces } from './link.ts';
 import { PacketRingSource } from './packet_ring.ts';
 
@@ -71,6 +71,7 @@ interface Programs {
 
 function programsFor(spec: CaptureSourceSpec, link: RingLink): Programs {
   const cooked = link.linktype === LINKTYPE_SLL2;
+  if (spec.outgoing !== undefined) return programsByDirection(spec, spec.outgoing, link);
   const front = (program: FilterProgram): FilterProgram =>
     withDirection(program, spec.direction, link.ifindex === 0 ? LOOPBACK_IFINDEX : 0);
   if (spec.filter.trim() === '') {
@@ -89,6 +90,24 @@ function programsFor(spec: CaptureSourceSpec, link: RingLink): Programs {
   const here = loadBpf(compiled);
   if (typeof here === 'string') throw new OperatorError('UNSUPPORTED', `filter "${spec.filter}": ${here}`);
   return { kernel: front(acceptProgram(spec.snaplen)), here };
+}
+
+/** One filter for what comes in, another one for what leaves: by the kernel alone. */
+function programsByDirection(
+  spec: CaptureSourceSpec,
+  outgoing: NonNullable<CaptureSourceSpec['outgoing']>,
+  link: RingLink,
+): Programs {
+  const compiled = (filter: string, snaplen: number): FilterProgram => {
+    const program = compileFilter(filter, link.linktype, snaplen);
+    if (link.linktype !== LINKTYPE_SLL2) return program;
+    const cooked = cookedProgram(program);
+    if (cooked !== null) return cooked;
+    throw new OperatorError('UNSUPPORTED', `filter "${filter}": the kernel cannot run it on every interface at once`);
+  };
+  // On the loopback, too: what is the one's when it leaves is not the other's when it arrives.
+  const kernel = byDirection(compiled(spec.filter, spec.snaplen), compiled(outgoing.filter, outgoing.snaplen));
+  return { kernel, here: null };
 }
 
 /** Opens the source. Throws INTERFACE, PERMISSION, RESOURCE, USAGE or UNSUPPORTED, with the line to type. */
@@ -113,7 +132,8 @@ export function openPacketRingSource(spec: CaptureSourceSpec): CaptureSource {
     retireMs: spec.retireMs,
     reserveBytes: reserveBytes(link.linktype),
     // The loopback shows each packet twice: once when it leaves, once when it arrives.
-    ignoreOutgoing: spec.direction === 'in' || (link.loopback && spec.direction === 'inout'),
+    ignoreOutgoing:
+      spec.direction === 'in' || (link.loopback && spec.direction === 'inout' && spec.outgoing === undefined),
     promiscuous: spec.promiscuous,
     promiscuousOn: spec.promiscuousOn ?? [],
     stamps: spec.stamps,

@@ -1,5 +1,6 @@
 /** Prometheus metrics of `tscopy`: a snapshot of the shared counters at every scrape. */
 import { Counter, Gauge, Registry } from 'prom-client';
+import { addCompareMetrics, type CompareMetrics } from './compare.ts';
 
 /** What a scrape shows. */
 export interface CopyMetrics {
@@ -16,6 +17,8 @@ export interface CopyMetrics {
   readonly lagNs: { readonly p50: number; readonly p90: number; readonly p99: number; readonly max: number };
   /** Counters of the session engine by name. */
   readonly counts: Readonly<Record<string, number>>;
+  /** Null: replies are not compared. */
+  readonly compare: CompareMetrics | null;
 }
 
 interface Row {
@@ -143,6 +146,7 @@ export function copyRegistry(snapshot: () => CopyMetrics): Registry {
       for (const [quantile, field] of Object.entries(QUANTILES)) this.set({ quantile }, lagNs[field] / 1e9);
     },
   });
+  if (snapshot().compare !== null) addCompareMetrics(registry, () => snapshot().compare!);
   return registry;
 }
 

@@ -11,13 +11,14 @@ import t from 'tap';
 import * as v from 'valibot';
 import { encodePcap, type PcapPacket } from '../../lab/pcapfile.ts';
 import { longHelp } from '../../src/cli/help.ts';
+import { escapeHtml, scriptJson } from '../../src/cli/html_page.ts';
 import { bar, columnChart, gather } from '../../src/cli/info_chart.ts';
 import { stampText } from '../../src/cli/info_facts.ts';
-import { escapeHtml, scriptJson } from '../../src/cli/info_html.ts';
 import { infoMain } from '../../src/cli/info_main.ts';
 import type { FileReport, InfoReport } from '../../src/cli/info_report.ts';
 import { INFO_TABLE } from '../../src/cli/info_table.ts';
 import { type Ended, runInProcess } from './in_process.ts';
+import { readPage } from './page_rig.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const CLI = join(here, '..', '..', 'src', 'cli', 'tsinfo.js');
@@ -315,7 +316,7 @@ t.test('the page holds its data, its charts and nothing from elsewhere', async (
   const run = await tsinfo('-q', '--html', path, name, fixture('mixed/in.pcap'));
   t.equal(run.status, 0, run.error);
   const page = readFileSync(path, 'utf8');
-  const data = /<script type="application\/json" id="data">([^<]*)<\/script>/.exec(page)?.[1] ?? '';
+  const { charts, data } = readPage(page);
   const report = v.parse(REPORT, JSON.parse(data)) as unknown as InfoReport;
   t.equal(report.files.length, 2);
   t.same(
@@ -327,9 +328,7 @@ t.test('the page holds its data, its charts and nothing from elsewhere', async (
   t.notMatch(page.replace(data, ''), /<b>&/, 'names are escaped');
   t.notMatch(page, /(src|href)\s*=\s*["']?(https?:)?\/\//i, 'nothing is fetched');
   for (const id of ['packets-0', 'bits-0', 'sizes-0', 'packets-1']) assert.ok(page.includes(`id="${id}"`), id);
-  const scripts = [...page.matchAll(/<script>([\s\S]*?)<\/script>/g)].map((match) => match[1]!);
-  t.equal(scripts.length, 2);
-  t.equal(drawn(scripts[1]!, data), 6, 'three charts a capture');
+  t.equal(charts, 6, 'three charts a capture');
   t.equal(scriptJson('</script><!--\u2028'), '"\\u003c/script>\\u003c!--\\u2028"');
   t.equal(escapeHtml(`<a href="x">&'`), '&lt;a href=&quot;x&quot;&gt;&amp;&#39;');
   t.match(await tsinfo('--html', '/nowhere/x.html', name), {
@@ -337,26 +336,6 @@ t.test('the page holds its data, its charts and nothing from elsewhere', async (
     error: /\/nowhere\/x\.html cannot be written/,
   });
 });
-
-/** Runs the page's own script against a stand-in for the browser; returns how many charts were given equal columns. */
-function drawn(script: string, data: string): number {
-  let charts = 0;
-  class Chart {
-    static readonly paths = { stepped: () => null, bars: () => null };
-    constructor(_options: unknown, columns: number[][], target: unknown) {
-      assert.notEqual(target, null);
-      assert.equal(columns[0]!.length, columns[1]!.length);
-      assert.ok(columns.flat().every(Number.isFinite));
-      charts++;
-    }
-  }
-  const elements = {
-    getElementById: (id: string) => (id === 'data' ? { textContent: data } : { id }),
-    body: { clientWidth: 800 },
-  };
-  new Function('uPlot', 'document', script)(Chart, elements);
-  return charts;
-}
 
 t.test('charts and stamps', (t) => {
   t.same(columnChart([0, 1, 8, 16], 2), ['   █', ' ▁██']);

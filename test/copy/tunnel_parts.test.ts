@@ -43,7 +43,10 @@ t.test('records come back as they were written', (t) => {
     cells[Header.HasTimestamps] = rng.below(2);
     cells[Header.SackBlocks] = rng.below(5);
     for (let i = 2 * cells[Header.SackBlocks]!; i < 8; i++) cells[Header.Sack0 + i] = 0;
-    const bytes = writeReply(into, view, 3);
+    cells[Header.Status]! &= 0xffff;
+    const withHead = rng.below(2) === 1;
+    if (!withHead || cells[Header.PayloadBytes] === 0) cells[Header.Status] = cells[Header.AgeUs] = 0;
+    const bytes = writeReply(into, view, 3, withHead);
     assert.ok(bytes <= REPLY_BYTES_MAX);
     for (let end = 3; end < 3 + bytes; end++) assert.equal(decodeReply(view, 3, end, out), 0, 'cut off');
     assert.equal(decodeReply(view, 3, 3 + bytes, out), bytes);

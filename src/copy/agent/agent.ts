@@ -11,6 +11,7 @@ import { setTimeout as rest } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { OperatorError } from '../../base/errors.ts';
 import { monotonicSeconds } from '../../device/host.ts';
+import { type CompareReport, Comparison } from '../compare/comparison.ts';
 import type { EngineOptions } from '../options.ts';
 import { errorOf, type WorkerCommand, type WorkerMessage, type WorkerStart } from './messages.ts';
 import { macsOf } from './neighbour.ts';
@@ -28,6 +29,7 @@ export interface AgentEvents {
 }
 
 const LOOK_MS = 200;
+const SERIES_MS = 1_000;
 const NEIGHBOURS_MS = 10_000;
 const RULES_MS = 2_000;
 /** Pauses before a worker that crashed is started again: the first, and the longest. */
@@ -74,6 +76,7 @@ export class CopyAgent {
   /** What crashed workers had counted. */
   readonly #before = new AgentTotals();
   readonly #seats: Seat[];
+  readonly #comparison: Comparison | null;
   readonly #epochSeconds = monotonicSeconds();
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #startedMs = performance.now();
@@ -92,6 +95,7 @@ export class CopyAgent {
     this.#note = events.note ?? (() => {});
     this.#swallow = swallow;
     this.#rows = new AgentRows(spec.workers);
+    this.#comparison = spec.compare === true ? new Comparison(spec.workers) : null;
     this.#macs = spec.targets.map(({ macs }) => macs);
     this.#seats = Array.from({ length: spec.workers }, () => ({ worker: null, startedMs: 0, crashes: 0 }));
     this.ended = new Promise((resolve, reject) => {
@@ -107,6 +111,7 @@ export class CopyAgent {
     await Promise.all(this.#seats.map((_, i) => this.#launch(i)));
     this.#every(LOOK_MS, () => this.#limitCpu());
     this.#every(NEIGHBOURS_MS, () => this.#followNeighbours());
+    if (this.#comparison !== null) this.#every(SERIES_MS, () => this.#comparison!.sample(this.#seconds));
     if (this.#swallow !== null) this.#every(RULES_MS, () => this.#mendRules());
   }
 
@@ -120,7 +125,13 @@ export class CopyAgent {
   #launch(i: number): Promise<void> {
     const seat = this.#seats[i]!;
     const spec = { ...this.#spec, engine: { ...this.#spec.engine, ...this.#engine }, targets: this.#targetsNow() };
-    const start: WorkerStart = { spec, worker: i, rows: this.#rows.buffer, epochSeconds: this.#epochSeconds };
+    const start: WorkerStart = {
+      spec,
+      worker: i,
+      rows: this.#rows.buffer,
+      compareRows: this.#comparison?.buffer ?? null,
+      epochSeconds: this.#epochSeconds,
+    };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
     seat.worker = worker;
     seat.startedMs = performance.now();
@@ -168,6 +179,7 @@ export class CopyAgent {
     seat.crashes = performance.now() - seat.startedMs > HEALTHY_MS ? 1 : seat.crashes + 1;
     this.crashes++;
     this.#before.retire(this.#rows, i);
+    this.#comparison?.retire(i);
     const pauseMs = Math.min(RESTART_MS[1], RESTART_MS[0] * 2 ** (seat.crashes - 1));
     this.#note('error', `copying thread ${i + 1} ended (${error?.message ?? 'no reason given'}): starting it again`);
     const timer = setTimeout(() => {
@@ -191,8 +203,18 @@ export class CopyAgent {
     const totals = new AgentTotals();
     totals.addTotals(this.#before);
     for (let i = 0; i < this.#seats.length; i++) totals.add(this.#rows, i);
-    const end = this.#endedMs > 0 ? this.#endedMs : performance.now();
-    return snapshotOf(totals, this.#seats.length, this.crashes, (end - this.#startedMs) / 1000);
+    const compare = this.#comparison?.snapshot() ?? null;
+    return { ...snapshotOf(totals, this.#seats.length, this.crashes, this.#seconds), compare };
+  }
+
+  get #seconds(): number {
+    return ((this.#endedMs > 0 ? this.#endedMs : performance.now()) - this.#startedMs) / 1000;
+  }
+
+  /** What comparing has found, with its course and the exchanges that differ; null: nothing is compared. */
+  comparison(): CompareReport | null {
+    this.#comparison?.sample(this.#seconds);
+    return this.#comparison?.report(this.#spec.targets) ?? null;
   }
 
   /** Nothing more is captured; sessions are closed in order, for `closeMs` at most. `ended` resolves then. */

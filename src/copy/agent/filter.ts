@@ -44,6 +44,27 @@ export function clientFilter(spec: AgentSpec, except: readonly string[], extra: 
   return `${alternatives(parts)}${extra === '' ? '' : ` and (${extra})`}`;
 }
 
+/**
+ * Replies of the services to one worker's clients, as they leave: none of a target, none to a service, as such packets
+ * would be taken for clients'.
+ */
+export function productionFilter(spec: AgentSpec, worker: number): string {
+  const families = [...new Set(spec.targets.map(familyOf))];
+  const ports = [...new Set(spec.services.map(({ port }) => port))];
+  const parts = families.map((family) => {
+    const services = spec.services.filter(({ targets }) => familyOf(spec.targets[targets[0]!]!) === family);
+    const from = services.map(({ address, port }) =>
+      address === null ? `tcp src port ${port}` : `(tcp src port ${port} and src host ${addressText(address)})`,
+    );
+    const targets = [...new Set(spec.targets.map(({ host }) => host))].filter(isOf(family));
+    const not = targets.map((host) => ` and not host ${host}`).join('');
+    const notTo = ports.map((port) => ` and not tcp dst port ${port}`).join('');
+    const share = shareOf(worker, spec.workers, 'dst', family);
+    return `(${family === 6 ? 'ip6' : 'ip'} and ${alternatives(from)}${not}${notTo}${share})`;
+  });
+  return alternatives(parts);
+}
+
 /** Replies of the targets to one worker's clients. */
 export function replyFilter(targets: readonly AgentTarget[], worker: number, workers: number): string {
   const seen = new Set<string>();

@@ -11,10 +11,12 @@ import { realtimeMs } from '../../device/host.ts';
 import { decode } from '../../wire/decode.ts';
 import { Layers } from '../../wire/layers.ts';
 import { Linktype } from '../../wire/linktype.ts';
-import { tcpDstPort } from '../../wire/tcp.ts';
+import { tcpDstPort, tcpHeaderLen } from '../../wire/tcp.ts';
 import type { SumState } from '../client_packet.ts';
+import { httpStatus } from '../compare/http_status.ts';
+import type { ProductionSide } from '../compare/production.ts';
 import type { CopyEngine } from '../engine.ts';
-import { readTargetPacket, TargetHeader } from '../target_header.ts';
+import { Header, readTargetPacket, TargetHeader } from '../target_header.ts';
 import type { FrameEmitter } from './emitter.ts';
 import { AgentCell } from './rows.ts';
 
@@ -42,6 +44,8 @@ export class AgentLoop {
   /** Rings; null: no such ring now. */
   clients: FrameSource | null = null;
   replies: readonly FrameSource[] = [];
+  /** Where production's replies go, if they are captured. */
+  production: ProductionSide | null = null;
   readonly #engine: CopyEngine;
   readonly #emitter: FrameEmitter;
   readonly #clock: Clock;
@@ -52,6 +56,7 @@ export class AgentLoop {
   /** Monotonic time of 1970, and when it was last found. */
   #epochNs = 0;
   #comparedNs = Number.NEGATIVE_INFINITY;
+  #nowNs = 0;
 
   constructor(parts: LoopParts) {
     this.#engine = parts.engine;
@@ -64,6 +69,7 @@ export class AgentLoop {
   turn(): number {
     const now = this.#clock.nowNs();
     this.#engine.tick(now);
+    this.#nowNs = now;
     if (now - this.#comparedNs >= CLOCK_PERIOD_NS) {
       this.#comparedNs = now;
       this.#epochNs = now - realtimeMs() * NS_PER_MS;
@@ -96,11 +102,24 @@ export class AgentLoop {
       for (let i = 0; i < batch.count; i++) {
         const at = batch.at[i]!;
         decode(view, at, at + batch.caplen[i]!, batch.linktype[i]!, layers);
-        if (readTargetPacket(view, layers, this.#header)) this.#engine.onTargetHeader(this.#header);
+        if (!readTargetPacket(view, layers, this.#header)) continue;
+        if (this.production !== null) this.#noteHead(batch, i);
+        this.#engine.onTargetHeader(this.#header);
       }
       frames += batch.count;
     }
     return frames;
+  }
+
+  /** What comparing wants to know of a reply: its status and how long ago it came. */
+  #noteHead(batch: FrameBatch, i: number): void {
+    const { cells } = this.#header;
+    const { view } = batch.region;
+    if (cells[Header.PayloadBytes] === 0) return;
+    const at = this.#layers.l4 + tcpHeaderLen(view, this.#layers.l4);
+    cells[Header.Status] = httpStatus(view, at, batch.at[i]! + batch.caplen[i]!);
+    const arrivedNs = this.#epochNs + batch.sec[i]! * NS_PER_SECOND + batch.nsec[i]!;
+    cells[Header.AgeUs] = (this.#nowNs - arrivedNs) / 1000;
   }
 
   #takeClients(): number {
@@ -129,7 +148,9 @@ export class AgentLoop {
     const { region } = batch;
     const at = batch.at[i]!;
     const linktype = batch.linktype[i]!;
-    decode(region.view, at, at + batch.caplen[i]!, linktype, layers);
+    const end = at + batch.caplen[i]!;
+    decode(region.view, at, end, linktype, layers);
+    if (this.production?.take(region.view, layers, end, at + batch.len[i]!, arrivedNs)) return;
     this.#cells[AgentCell.Frames]! += 1;
     if (layers.l4 < 0) this.#cells[AgentCell.FramesForeign]! += 1;
     else if (isTlsHello(region.view, layers)) this.#noteTls(region.view, layers);

@@ -7,6 +7,8 @@ export interface WorkerStart {
   readonly spec: AgentSpec;
   readonly worker: number;
   readonly rows: SharedArrayBuffer;
+  /** Rows of `compare/rows.ts`; null: nothing is compared. */
+  readonly compareRows: SharedArrayBuffer | null;
   /** Second of the monotonic clock that all workers count from. */
   readonly epochSeconds: number;
 }

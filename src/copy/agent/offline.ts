@@ -61,6 +61,12 @@ class Pacer {
     this.#previousNs = at;
     return this.#dueNs;
   }
+
+  /** A time of the capture after the last `dueNs`, without moving on. */
+  timeOf(sec: number, nsec: number): number {
+    if (Number.isNaN(this.#previousNs)) return this.#dueNs;
+    return this.#dueNs + (sec * NS_PER_SECOND + nsec - this.#previousNs) / this.#files.multiplier;
+  }
 }
 
 async function replayFile(
@@ -82,7 +88,10 @@ async function replayFile(
     while (!isOver() && reader.read(batch) > 0) {
       for (let i = 0; i < batch.count && !isOver(); i++) {
         if (files.filter !== '') filter ??= openFrameFilter(files.filter, batch.linktype[i]!);
-        if (!isClients(batch, i, layers, ports, filter)) continue;
+        if (!isClients(batch, i, layers, ports, filter)) {
+          takeProductions(batch, i, layers, loop, pacer);
+          continue;
+        }
         const dueNs = pacer.dueNs(batch.sec[i]!, batch.nsec[i]!);
         if (clock.nowNs() < dueNs) await rest(dueNs);
         engine.tick(clock.nowNs());
@@ -93,6 +102,14 @@ async function replayFile(
   } finally {
     reader.close();
   }
+}
+
+/** Production's own reply, for comparing: at its time beside the clients' packets; nothing waits for it. */
+function takeProductions(batch: FrameBatch, i: number, layers: Layers, loop: AgentLoop, pacer: Pacer): void {
+  if (loop.production === null || layers.l4 < 0) return;
+  const at = batch.at[i]!;
+  const arrivedNs = pacer.timeOf(batch.sec[i]!, batch.nsec[i]!);
+  loop.production.take(batch.region.view, layers, at + batch.caplen[i]!, at + batch.len[i]!, arrivedNs);
 }
 
 function isClients(

@@ -51,6 +51,8 @@ export interface AgentRequest {
   readonly workers: number;
   readonly cpuPercentMax: number;
   readonly closeMs: number;
+  /** Compare production's replies with the targets'. */
+  readonly compare?: boolean;
   readonly keyFile: string;
   readonly tls: TunnelTls | null;
 }
@@ -95,6 +97,7 @@ export async function planAgent(request: AgentRequest): Promise<AgentPlan> {
     workers: request.files === null ? workers : 1,
     cpuPercentMax: request.cpuPercentMax,
     closeMs: request.closeMs,
+    compare: request.compare ?? false,
   };
   return { spec, warnings: warningsOf(spec, request) };
 }

@@ -1,5 +1,6 @@
 /** What an agent has done: one snapshot for the live line, the report, JSON and metrics. */
 import { histogramQuantile } from '../../base/histogram.ts';
+import type { CompareSnapshot } from '../compare/comparison.ts';
 import { Count, countsByName } from '../counts.ts';
 import { AgentCell, type AgentTotals } from './rows.ts';
 
@@ -27,6 +28,8 @@ export interface AgentSnapshot {
   readonly lagNs: { readonly p50: number; readonly p90: number; readonly p99: number; readonly max: number };
   readonly tlsSessions: number;
   readonly counts: EngineCounts;
+  /** Null: replies are not compared. */
+  readonly compare: CompareSnapshot | null;
 }
 
 const SHED: readonly Count[] = [
@@ -89,5 +92,6 @@ export function snapshotOf(
     },
     tlsSessions: cells[AgentCell.TlsHellos]!,
     counts: countsByName(counts),
+    compare: null,
   };
 }

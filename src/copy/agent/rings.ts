@@ -4,7 +4,8 @@ import type { CaptureSource, CaptureSourceSpec } from '../../device/capture_sour
 import { type HeaderSource, openHeaderSource } from '../../device/header_ring.ts';
 import { insideNamespace } from '../../device/host_capture.ts';
 import { openPacketRingSource } from '../../device/packet_ring_open.ts';
-import { clientFilter, replyFilter } from './filter.ts';
+import { HEADER_SNAPLEN } from '../../device/port_filter.ts';
+import { clientFilter, productionFilter, replyFilter } from './filter.ts';
 import type { AgentLoop } from './loop.ts';
 import { AgentCell } from './rows.ts';
 import type { AgentSpec, PacketSource } from './spec.ts';
@@ -53,7 +54,7 @@ export class AgentRings {
       filter: clientFilter(this.#spec, except, filter, this.#worker),
       snaplen: SNAPLEN,
       promiscuous: false,
-      direction: 'in',
+      ...this.#direction,
       bufferBytes: Math.floor(bufferBytes / this.#spec.workers),
       blockBytes: BLOCK_BYTES,
       retireMs: RETIRE_MS,
@@ -62,6 +63,12 @@ export class AgentRings {
       interfaceIndex: 0,
     };
     return insideNamespace(netns, () => openPacketRingSource(spec));
+  }
+
+  get #direction(): Pick<CaptureSourceSpec, 'direction' | 'outgoing'> {
+    if (this.#spec.compare !== true) return { direction: 'in' };
+    const outgoing = { filter: productionFilter(this.#spec, this.#worker), snaplen: HEADER_SNAPLEN };
+    return { direction: 'inout', outgoing };
   }
 
   #openReplies(name: string): HeaderSource {

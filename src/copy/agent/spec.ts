@@ -78,6 +78,8 @@ export interface AgentSpec {
   readonly engine: Partial<EngineOptions>;
   readonly clones: CloneSpec;
   readonly workers: number;
+  /** Whether production's replies are captured, too, and compared with the targets'. */
+  readonly compare?: boolean;
   /** Share of one processor above which no session begins; 0: no limit. */
   readonly cpuPercentMax: number;
   /** Sessions that are open when the agent ends get this long to be closed in order. */

@@ -6,6 +6,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { CopyEngine } from '../engine.ts';
 import { TargetHeader } from '../target_header.ts';
 import { TunnelClient, type TunnelState } from '../tunnel/client.ts';
+import { FEATURE_HEADS } from '../tunnel/protocol.ts';
 import { KEY_CLIENT, KEY_SERVICE, KEY_WORDS, setKeyPorts, setKeyV4 } from '../tunnel/session_key.ts';
 import { SessionMap } from '../tunnel/session_map.ts';
 import type { FrameEmitter } from './emitter.ts';
@@ -50,6 +51,7 @@ export class TunnelReplies {
       key,
       tls,
       polled: true,
+      ...(spec.compare === true ? { features: FEATURE_HEADS } : {}),
       onReplies: (batch) => {
         engine.tick(clock.nowNs());
         while (batch.next(this.#header)) engine.onTargetHeader(this.#header);

@@ -5,6 +5,7 @@ import { NS_PER_MS } from '../../base/units.ts';
 import { anonymousRegion, SystemClock } from '../../device/host.ts';
 import { PollSet } from '../../device/host_capture.ts';
 import { SAME_IDENTITY } from '../admission.ts';
+import { CompareSide } from '../compare/side.ts';
 import { CopyEngine } from '../engine.ts';
 import { engineOptions } from '../options.ts';
 import { Targets } from '../targets.ts';
@@ -44,6 +45,7 @@ class CopyWorker {
   readonly #loop: AgentLoop;
   readonly #rings: AgentRings;
   readonly #tunnel: TunnelReplies | null;
+  readonly #compare: CompareSide | null;
   #poll = new PollSet([]);
   /** Descriptor of the tunnel in `#poll`; -2: `#poll` is to be made anew. */
   #polledTunnel = -2;
@@ -81,6 +83,13 @@ class CopyWorker {
     this.#emitter.onSendError = (view, at, length, isTooLong) => this.#engine.onSendError(view, at, length, isTooLong);
     const parts = { engine: this.#engine, emitter: this.#emitter, clock: this.#clock, cells: this.#cells };
     this.#loop = new AgentLoop(parts);
+    this.#compare =
+      start.compareRows === null
+        ? null
+        : new CompareSide(this.#engine.core, identities, start.compareRows, worker, spec, (text) =>
+            post({ kind: 'note', level: 'warn', text }),
+          );
+    this.#loop.production = this.#compare?.production ?? null;
     this.#rings = new AgentRings(spec, worker, this.#loop, this.#cells);
     this.#tunnel =
       spec.replies.kind === 'tunnel'
@@ -192,12 +201,14 @@ class CopyWorker {
     this.#cells[AgentCell.FramesRefused] = this.#emitter.refused();
     this.#cells[AgentCell.SessionsOpen] = this.#engine.sessionsOpen;
     this.#cells[AgentCell.SegmentsUsed] = this.#engine.segmentsUsed;
+    this.#compare?.publish();
   }
 
   /** Every session is closed in order; nothing is captured meanwhile. */
   async #closeSessions(): Promise<void> {
     this.#rings.closeClients();
     this.#engine.tick(this.#clock.nowNs());
+    this.#compare?.ending();
     this.#engine.closeAll();
     this.#polledTunnel = -2;
     const endNs = this.#clock.nowNs() + this.#start.spec.closeMs * NS_PER_MS;
@@ -207,6 +218,7 @@ class CopyWorker {
     const left = this.#engine.resetAll();
     this.#loop.finish(this.#clock.nowNs());
     if (left > 0) await this.#awaitQuiet();
+    this.#compare?.finish();
   }
 
   /** What the targets had sent before they were told is still on its way, and still swallowed. */

@@ -11,6 +11,7 @@ const SLOT_BYTES = 65_536;
 
 const CONTROL_WORDS = 4;
 const STOP = 0;
+const HEADS = 1;
 /** Words of a slot. */
 const STATE = 0;
 const BYTES = 1;
@@ -48,6 +49,15 @@ export class Handoff {
 
   stop(): void {
     Atomics.store(this.#control, STOP, 1);
+  }
+
+  /** Whether records are to have heads: somebody compares replies. */
+  get heads(): boolean {
+    return Atomics.load(this.#control, HEADS) !== 0;
+  }
+
+  set heads(areWanted: boolean) {
+    Atomics.store(this.#control, HEADS, areWanted ? 1 : 0);
   }
 
   /** Reader: a free slot, or -1 after `timeoutMs` without one. */

@@ -5,7 +5,7 @@ import { histogramQuantile } from '../../base/histogram.ts';
 import { realtimeMs } from '../../device/host.ts';
 import { ProbeDesk } from '../doctor/desk.ts';
 import type { AgentLink, LinkEnd } from '../tunnel/agent_link.ts';
-import type { TunnelStatus } from '../tunnel/protocol.ts';
+import { FEATURE_HEADS, type TunnelStatus } from '../tunnel/protocol.ts';
 import { openTunnelServer, type TunnelLimits, type TunnelServer } from '../tunnel/server.ts';
 import { checkMachine } from './checks.ts';
 import type { Handoff } from './handoff.ts';
@@ -189,6 +189,7 @@ class InterceptHandle implements Intercept {
         refused: (peer, why) => this.#note({ kind: 'refused', peer, why }),
         status: (agent) => this.#status(agent),
         probe: (agent, type, payload) => this.#desk.take(agent, type, payload),
+        features: () => this.#followFeatures(),
       },
     });
     this.#timer = setInterval(() => this.#router.early.expire(performance.now()), EXPIRE_MS);
@@ -226,7 +227,14 @@ class InterceptHandle implements Intercept {
     this.#lostBefore += agent.lost;
     this.#router.forget(agent);
     this.#desk.forget(agent);
+    this.#followFeatures();
     this.#note({ kind: 'agentLeft', agent: agent.address, why, sessions });
+  }
+
+  /** The reader adds what any agent wants; the others pass it over. */
+  #followFeatures(): void {
+    const agents = [...(this.#server?.agents ?? [])];
+    this.#ring.heads = agents.some(({ features }) => (features & FEATURE_HEADS) !== 0);
   }
 
   #status(agent: AgentLink): TunnelStatus {

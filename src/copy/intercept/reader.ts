@@ -4,6 +4,8 @@
 import type { FrameBatch } from '../../base/batch.ts';
 import { decode } from '../../wire/decode.ts';
 import { Layers } from '../../wire/layers.ts';
+import { tcpHeaderLen } from '../../wire/tcp.ts';
+import { httpStatus } from '../compare/http_status.ts';
 import { Header, TargetHeader } from '../target_header.ts';
 import { readReply, writeReply } from '../tunnel/reply.ts';
 
@@ -38,12 +40,16 @@ export class ReplyReader {
     this.#services = services;
   }
 
-  /** Writes the records of a batch at `at`; returns their bytes. Precondition: REPLY_BYTES_MAX a frame are free. */
-  read(batch: FrameBatch, out: DataView, at: number): number {
+  /**
+   * Writes the records of a batch at `at`; returns their bytes. `nowMs`: since 1970; NaN: records have no heads.
+   * Precondition: REPLY_BYTES_MAX a frame are free.
+   */
+  read(batch: FrameBatch, out: DataView, at: number, nowMs: number = Number.NaN): number {
     const view = batch.region.view;
     const counts = this.counts;
     let to = at;
     let records = 0;
+    const hasHeads = !Number.isNaN(nowMs);
     for (let i = 0; i < batch.count; i++) {
       const start = batch.at[i]!;
       decode(view, start, start + batch.caplen[i]!, batch.linktype[i]!, this.#layers);
@@ -55,13 +61,22 @@ export class ReplyReader {
         counts[ReaderCount.Foreign]!++;
         continue;
       }
-      to += writeReply(this.#header, out, to);
+      if (hasHeads) this.#readHead(batch, i, nowMs);
+      to += writeReply(this.#header, out, to, hasHeads);
       records++;
     }
     counts[ReaderCount.Frames]! += batch.count;
     counts[ReaderCount.Replies]! += records;
     this.records = records;
     return to - at;
+  }
+
+  #readHead(batch: FrameBatch, i: number, nowMs: number): void {
+    const { cells } = this.#header;
+    const { view } = batch.region;
+    const { l4 } = this.#layers;
+    cells[Header.Status] = httpStatus(view, l4 + tcpHeaderLen(view, l4), batch.at[i]! + batch.caplen[i]!);
+    cells[Header.AgeUs] = (nowMs - batch.sec[i]! * 1000) * 1000 - batch.nsec[i]! / 1000;
   }
 
   #isOurs(): boolean {

@@ -88,6 +88,11 @@ export class RingThread {
     }, RESTART_MS);
   }
 
+  /** Whether records are to have heads (`tunnel/reply.ts`) from now on. */
+  set heads(areWanted: boolean) {
+    this.#handoff.heads = areWanted;
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     if (this.#retry !== null) clearTimeout(this.#retry);

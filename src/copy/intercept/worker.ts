@@ -4,6 +4,7 @@ import { FrameBatch } from '../../base/batch.ts';
 import { OperatorError } from '../../base/errors.ts';
 import { plainRegion } from '../../base/region.ts';
 import { openHeaderSource } from '../../device/header_ring.ts';
+import { realtimeMs } from '../../device/host.ts';
 import { SharedCounters } from '../../ring/counters.ts';
 import { HANDOFF_FRAMES, Handoff } from './handoff.ts';
 import { ReaderCount, ReplyReader, SERVICE_WORDS } from './reader.ts';
@@ -53,7 +54,7 @@ function main(start: ReaderStart): void {
     source.wait(WAIT_MS);
     const slot = handoff.reserve(WAIT_MS);
     if (slot < 0 || source.read(batch) === 0) continue;
-    const bytes = reader.read(batch, handoff.view, handoff.slotAt(slot));
+    const bytes = reader.read(batch, handoff.view, handoff.slotAt(slot), handoff.heads ? realtimeMs() : Number.NaN);
     if (reader.records === 0) continue;
     handoff.commit(slot, bytes, reader.records, batch.sec[0]! * 1000 + batch.nsec[0]! / 1e6);
     post(slot);

@@ -8,6 +8,7 @@ import { isProof, newNonce, proofOf } from './key.ts';
 import {
   CHALLENGE_BYTES,
   CLOCK_BYTES,
+  FEATURES_BYTES,
   FRAME_BYTES_MAX,
   FRAME_BYTES_MAX_STRANGER,
   FRAME_HEAD_BYTES,
@@ -48,6 +49,8 @@ export interface LinkEvents {
   status(link: AgentLink): TunnelStatus;
   /** A Probe or ProbeEnd frame; false: it is none. */
   probe(link: AgentLink, type: number, payload: Buffer): boolean;
+  /** The agent has said what it wants of replies. */
+  features(link: AgentLink): void;
   ended(link: AgentLink, end: LinkEnd): void;
 }
 
@@ -77,6 +80,8 @@ export class AgentLink {
   replies = 0;
   lost = 0;
   sessions = 0;
+  /** `FEATURE_` bits that it has asked for. */
+  features = 0;
   readonly #socket: Socket;
   readonly #options: LinkOptions;
   readonly #events: LinkEvents;
@@ -214,6 +219,11 @@ export class AgentLink {
     if (type === Frame.Clock) return this.#tellTime(bytes, start, end);
     if (type === Frame.Probe || type === Frame.ProbeEnd)
       return this.#events.probe(this, type, bytes.subarray(start, end));
+    if (type === Frame.Features && end - start === FEATURES_BYTES) {
+      this.features = bytes.readUInt32BE(start);
+      this.#events.features(this);
+      return true;
+    }
     if (type !== Frame.Sessions) return false;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     return readSessionEntries(view, start, end, this.#key, (isAdded, key) => this.#events.session(this, isAdded, key));

@@ -20,6 +20,7 @@ import { FrameReader, frameOf } from './frames.ts';
 import { isProof, newNonce, proofOf } from './key.ts';
 import {
   CHALLENGE_BYTES,
+  FEATURES_BYTES,
   FRAME_BYTES_MAX,
   FRAME_BYTES_MAX_STRANGER,
   FRAME_HEAD_BYTES,
@@ -79,6 +80,8 @@ export interface TunnelClientOptions {
   readonly polled?: boolean;
   /** Sessions that may be registered at once. Default 1,000,000. */
   readonly sessionsMax?: number;
+  /** `FEATURE_` bits. Default: none. */
+  readonly features?: number;
   readonly onReplies: (batch: ReplyBatch) => void;
   /** Answers to what `send` asked: Time, ProbeReady, ProbeSeen. Valid during the call. False: it is none. */
   readonly onAnswer?: (type: number, payload: Buffer) => boolean;
@@ -419,11 +422,19 @@ export class TunnelClient {
     this.statistics.connects++;
     this.isPolled = this.#mayPoll;
     if (this.#isPaused || this.isPolled) this.#socket!.pause();
+    this.#askForFeatures();
     this.#move('ready', null);
     this.#registerAll();
     this.#first?.resolve(this.welcome);
     this.#first = null;
     return true;
+  }
+
+  #askForFeatures(): void {
+    if (this.#options.features === undefined) return;
+    const payload = Buffer.allocUnsafe(FEATURES_BYTES);
+    payload.writeUInt32BE(this.#options.features);
+    this.#socket!.write(frameOf(Frame.Features, payload));
   }
 
   #registerAll(): void {

@@ -12,6 +12,7 @@
  * then, in any order
  * agent -> server   Sessions   n times: u8 operation and family, ports, addresses
  *                   Ping       nothing
+ *                   Features   u32 bits: what this agent wants of each reply; see FEATURE_HEADS
  * server -> agent   Replies    u32 replies lost since the last frame, u32 age of the oldest in µs, records (`reply.ts`)
  *                   Status     six f64: see STATUS_FIELDS; once a second, and the answer to Ping
  *                   Bye        nothing: the interception ends, send no more copies
@@ -40,6 +41,7 @@ export const Frame = {
   Replies: 8,
   Status: 9,
   Bye: 10,
+  Features: 16,
   Clock: 20,
   Time: 21,
   Probe: 22,
@@ -74,6 +76,10 @@ export const SESSION_REMOVE = 2;
 export const SESSION_V6 = 0x80;
 export const SESSION_BYTES_V4 = 13;
 export const SESSION_BYTES_V6 = 37;
+
+/** With a reply that carries data: its HTTP status, and since when it has been there. */
+export const FEATURE_HEADS = 1;
+export const FEATURES_BYTES = 4;
 
 /** Fields of a Status frame, f64 each, totals since the start. */
 export const STATUS_FIELDS = [

@@ -49,6 +49,8 @@ export interface TunnelServerOptions {
     status(link: AgentLink): TunnelStatus;
     /** A Probe or ProbeEnd frame; false: it is none. Without it such a frame is garbage. */
     probe?(link: AgentLink, type: number, payload: Buffer): boolean;
+    /** An agent has said what it wants of replies. */
+    features?(link: AgentLink): void;
   };
 }
 
@@ -142,6 +144,7 @@ export class TunnelServer {
     session: (link, isAdded, key) => this.#options.events.session(link, isAdded, key),
     status: (link) => this.#options.events.status(link),
     probe: (link, type, payload) => this.#options.events.probe?.(link, type, payload) ?? false,
+    features: (link) => this.#options.events.features?.(link),
     ended: (link, end) => {
       this.#count(end);
       this.#strangers.delete(link);
