@@ -6,6 +6,7 @@ import type { CaptureSession } from '../capture/session.ts';
 import { oneLine } from './failure.ts';
 
 const LOOK_MS = 250;
+const LOOKS_WITH_ROOM = 3;
 
 export class CaptureNotices {
   readonly #tell: (line: string) => void;
@@ -13,6 +14,9 @@ export class CaptureNotices {
   readonly #faults: Set<string> = new Set();
   #timer: NodeJS.Timeout | null = null;
   #wasFull = false;
+  #looksWithRoom = 0;
+  /** Packets not written: at the last look, and when it was last told that there is room again. */
+  #lost = 0;
   #lostBefore = 0;
 
   /** `tell`: takes a line. `isLimited`: there is a `--max-disk`. */
@@ -39,9 +43,13 @@ export class CaptureNotices {
   }
 
   notice({ diskFull, droppedDiskFull }: CaptureSnapshot): void {
-    if (diskFull === this.#wasFull) return;
-    this.#wasFull = diskFull;
-    if (diskFull) {
+    // A disk may have room for a short packet between two that find none: it is full until it has had room for a while.
+    const isFull = diskFull || droppedDiskFull > this.#lost;
+    this.#lost = droppedDiskFull;
+    this.#looksWithRoom = isFull ? 0 : this.#looksWithRoom + 1;
+    if (isFull === this.#wasFull || (this.#wasFull && this.#looksWithRoom < LOOKS_WITH_ROOM)) return;
+    this.#wasFull = isFull;
+    if (isFull) {
       const why = this.#isLimited ? 'no room on the disk, or under --max-disk' : 'no room on the disk';
       this.#tell(`${why}: packets are counted, not written, until there is`);
     } else {

@@ -68,6 +68,8 @@ export class FileChain {
   #path = '';
   #header: Uint8Array = new Uint8Array(0);
   #headerDue = false;
+  /** `diskBytesMax`, with nothing to remove: the file ends here, whatever shorter record would still fit. */
+  #isLimitReached = false;
   #indexLines: string[] = [];
   #indexBytes = 0;
 
@@ -86,6 +88,7 @@ export class FileChain {
       this.#finished.splice(again, 1);
       this.filesRemoved++;
     }
+    if (this.#spec.removesOldest) this.#isLimitReached = false;
     this.#path = path;
     this.#header = header;
     this.#headerDue = true;
@@ -110,7 +113,7 @@ export class FileChain {
   finish(trailer: Uint8Array, summary: FileSummary): void {
     const file = this.#file;
     if (this.#headerDue) this.#discard(file);
-    else if (file !== null && trailer.length > 0) this.#putSmall(file, trailer);
+    else if (file !== null && trailer.length > 0) this.#putTrailer(file, trailer);
     this.#file = null;
     if (file === null || this.#headerDue) return;
     file.settle();
@@ -152,6 +155,14 @@ export class FileChain {
     if (!this.#putSmall(this.#file!, this.#header)) return;
     this.#headerDue = false;
     this.files++;
+  }
+
+  /** Statistics are worth the last bytes under a limit. */
+  #putTrailer(file: DiskFile, trailer: Uint8Array): void {
+    const wasReached = this.#isLimitReached;
+    this.#isLimitReached = false;
+    this.#putSmall(file, trailer);
+    this.#isLimitReached ||= wasReached;
   }
 
   /** A file that has not even its header is no capture, and is not left behind. */
@@ -207,9 +218,13 @@ export class FileChain {
   #makeRoom(file: DiskFile | null, bytes: number): boolean {
     const { diskBytesMax, indexPath } = this.#spec;
     if (diskBytesMax === 0) return true;
+    if (this.#isLimitReached) return false;
     const limit = diskBytesMax - (indexPath === null ? 0 : INDEX_RESERVE_BYTES);
     while (this.#usedBytes(file) + bytes > limit) {
-      if (!this.#spec.removesOldest || this.#finished.length === 0) return false;
+      if (!this.#spec.removesOldest || this.#finished.length === 0) {
+        this.#isLimitReached = true;
+        return false;
+      }
       this.#removeOldest('disk');
     }
     return true;
