@@ -85,7 +85,7 @@ t.test('tsintercept on the test server', { skip }, async (t) => {
   t.same(absent.probe, ['left: unknown'], 'no SYN leaves where nobody swallows the answer');
 
   await rig.startIntercept('tunnel', [PORT, DEAD_PORT]);
-  const stray = await rig.clients.capture('eth0', `${rig.lab.directory}/stray.pcap`, { filter: 'net 192.0.2.0/24' });
+  const capture = await rig.clients.capture('eth0', `${rig.lab.directory}/stray.pcap`, { filter: 'net 192.0.2.0/24' });
   const good = doctor(rig, 'tunnel', ...TO_TARGET);
   t.equal(good.status, 0, good.verdict.text);
   t.same(
@@ -129,13 +129,18 @@ t.test('tsintercept on the test server', { skip }, async (t) => {
   t.match(rig.agent!.stderr, /warn: the probe of 10\.92\.0\.9:8080 says: rp_filter=1 on eth0/, 'no leak: a warning');
   await rig.stopAgent();
   sh(target, 'echo 0 > /proc/sys/net/ipv4/conf/eth0/rp_filter');
-  t.equal((await stray.finish()).packets.length, 0, 'nothing has reached the clients until here');
+  t.equal((await capture.finish()).packets.length, 0, 'nothing has reached the clients until here');
 
   const unnamed = start(rig, 'tunnel', '--target', `${TARGET}:${OTHER_PORT}`);
   t.equal(unnamed.status, 3, 'a service that tsintercept does not swallow');
   t.match(unnamed.stderr, /LEAK: a RST .* left 10\.92\.0\.9 by eth1.*: tsintercept swallows 8080, 9999 only/);
 
   sh(target, `ip rule add pref 100 iif lo ipproto tcp sport ${PORT} lookup main`);
+  const stray = doctor(rig, 'tunnel', ...TO_TARGET);
+  const replies = stray.checks.find(({ name }) => name === 'replies');
+  t.match(replies, { status: 'broken', text: /routes replies of 8080 to eth1, not into tsintercept0/ });
+  t.notOk(stray.verdict.hop?.isLeak, 'the table of tsintercept holds them back');
+  sh(target, 'nft delete table inet tsintercept');
   const leak = doctor(rig, 'tunnel', ...TO_TARGET);
   t.equal(leak.status, 1);
   t.match(leak.verdict.hop, {

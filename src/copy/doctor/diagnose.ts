@@ -4,6 +4,7 @@ import { type Check, check, hostPortText } from './check.ts';
 import { answerSeen, hasAddress, type ProbeContext, seen } from './context.ts';
 import { leakCheck } from './leak.ts';
 import type { ProbeEvidence } from './probe.ts';
+import { strayRemedy, strayRoute, strayText } from './stray.ts';
 
 /** Checks of one target, in the order of the path. */
 export function diagnose(evidence: ProbeEvidence, context: ProbeContext): readonly Check[] {
@@ -102,6 +103,8 @@ function silence(evidence: ProbeEvidence, before: ProbeReport | null, after: Pro
   const { host, port, address } = evidence.target;
   const isIpv4 = address.length === 1;
   const arrival = interfaceOf(after, name);
+  const stray = strayRoute(after, evidence.target);
+  if (stray !== undefined) return { text: `${host} ${strayText(stray, after)}`, remedy: strayRemedy(host, after) };
   const dropped = after.facts.reversePathDrops - (before?.facts.reversePathDrops ?? 0);
   if (isIpv4 && (arrival?.rpFilter === 1 || (dropped > 0 && arrival?.rpFilter !== 0))) {
     const counted = before !== null && dropped > 0 ? ` (${dropped} packets while the probe ran)` : '';

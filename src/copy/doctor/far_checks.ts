@@ -5,6 +5,7 @@ import type { Welcome } from '../tunnel/protocol.ts';
 import { type Check, check, hostPortText } from './check.ts';
 import { hasAddress } from './context.ts';
 import type { ClockReading, FarEnd } from './far_end.ts';
+import { strayRemedy, strayRoute, strayText } from './stray.ts';
 import { serviceOf } from './watch.ts';
 
 /** Above it the logs of both hosts cannot be compared. */
@@ -67,6 +68,13 @@ function hostChecks(target: AgentTarget, report: ProbeReport): readonly Check[] 
     const text = `tsintercept runs on a host that does not have the address ${host}, and swallows nothing of it`;
     const remedy = `start it on ${host}, or with --mode assistant where ${host}'s replies are routed to`;
     checks.push(check('far side', 'address', 'warning', text, { remedy, target: hostPortText(target) }));
+  }
+  const stray = strayRoute(report, target);
+  if (stray !== undefined) {
+    const remedy = strayRemedy(host, report);
+    checks.push(check('far side', 'replies', 'broken', `${host} ${strayText(stray, report)}`, { remedy }));
+  } else if (report.replyRoutes.length > 0) {
+    checks.push(check('far side', 'replies', 'ok', `${host} routes them into ${report.interface}`));
   }
   const arrival = arrivalOf(target, report);
   if (arrival === undefined) return checks;

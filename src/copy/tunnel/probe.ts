@@ -47,6 +47,14 @@ export interface HostFacts {
   readonly listenDrops: number;
 }
 
+/** Where the far host's routes lead a reply of a service to the probe. */
+export interface ReplyRoute {
+  /** `80`, `10.0.0.9:80`. */
+  readonly service: string;
+  /** Interface. */
+  readonly device: string;
+}
+
 /** The answer to Probe and to ProbeEnd. */
 export interface ProbeReport {
   /** Why nothing could be looked for; null: it could. */
@@ -57,6 +65,8 @@ export interface ProbeReport {
   /** `80`, `10.0.0.9:80`; networks that are answered as ever. */
   readonly services: readonly string[];
   readonly except: readonly string[];
+  /** Of its own services; none in mode `assistant`. */
+  readonly replyRoutes: readonly ReplyRoute[];
   readonly facts: HostFacts;
   readonly sightings: readonly Sighting[];
 }
@@ -79,6 +89,8 @@ export function readProbeReport(payload: Buffer): ProbeReport | null {
     typeof report.interface === 'string' &&
     isListOf(report.services, 'string') &&
     isListOf(report.except, 'string') &&
+    isListOf(report.replyRoutes, 'object') &&
+    (report.replyRoutes as ReplyRoute[]).every((each) => typeof each.device === 'string') &&
     isListOf(report.sightings, 'object') &&
     (report.sightings as Sighting[]).every(isSighting) &&
     typeof facts?.reversePathDrops === 'number' &&
