@@ -142,7 +142,7 @@ const size = (n) => n < 1024 ? n + ' B' : n < 1048576 ? +(n / 1024).toPrecision(
   : +(n / 1048576).toPrecision(3) + ' MiB';
 const { course } = data;
 const perSecond = (counts) => counts.map((count) => count / course.slotSeconds);
-const x = { x: course.seconds, xLabel: 'seconds since the start', xName: 'second' };
+const x = { x: course.seconds, step: course.slotSeconds, xLabel: 'seconds since the start', xName: 'second' };
 chart('latency', { ...x, title: 'Time to the last byte of a reply', y: time, log: true }, [
   { label: 'production p50', color: 'a', values: course.production.p50 },
   { label: 'production p99', color: 'a', values: course.production.p99, dash: [6, 4] },

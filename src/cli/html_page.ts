@@ -77,7 +77,7 @@ th, td { padding: .25em .8em; border-bottom: 1px solid var(--line); text-align: 
 th { color: var(--soft); font-weight: 600; } th:first-child, td:first-child { text-align: left; }
 td.same { background: var(--good); } td.other { background: var(--bad); }
 .chart { margin: 1.4em 0; min-height: 300px; } .chart h3 { font-size: 1em; margin: 0 0 .2em; }
-.u-legend { text-align: left; font-size: 13px; } .u-legend th::after { color: var(--soft); }`;
+.u-legend { text-align: left; font-size: 13px; } .u-legend th, .u-legend td { border: 0; }`;
 
 /** `chart` draws into the element of an id, and again when light turns dark or the window's width changes. */
 const CHARTS = `
@@ -91,7 +91,8 @@ function axis(more) {
   return { stroke: css('--soft'), grid: { stroke: css('--line'), width: 1 }, ticks: { stroke: css('--line'), width: 1 },
     ...more };
 }
-// series: { label, color, values, fill, dash }; options: { title, x, xLabel, yLabel, y: format, log, names }
+// series: { label, color, values, fill, dash, stepped }
+// options: { title, x, xName, xLabel, y: format, log, names: of bars, in the place of x, step: width of the last slot }
 function chart(id, options, series) {
   const element = document.getElementById(id);
   if (element === null) return;
@@ -111,7 +112,8 @@ function chart(id, options, series) {
       value: (u, v) => v === null ? '–' : format(v),
       paths: names ? uPlot.paths.bars({ size: [0.86 / n, 60], align: n === 1 ? 0 : k === 0 ? -1 : 1 })
         : one.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined }));
-    const xs = names ? names.map((_, k) => k) : options.x;
+    const end = options.step && options.x.length > 0 ? [options.x.at(-1) + options.step] : [];
+    const xs = names ? names.map((_, k) => k) : [...options.x, ...end];
     const xAxis = names ? axis({ label: options.xLabel, labelSize: 22, splits: (u) => {
         const step = Math.ceil(names.length / Math.max(1, Math.floor(u.width / 90)));
         return xs.filter((k) => k % step === 0);
@@ -120,7 +122,8 @@ function chart(id, options, series) {
       value: (u, v) => v === null ? '–' : names ? names[v] : short(v) };
     new uPlot({ width: element.clientWidth, height: 260, scales, series: [x, ...lines],
       axes: [xAxis, axis({ size: 84, values: (u, vs) => vs.map((v) => v === null ? '' : format(v)) })] },
-      [xs, ...series.map((one) => one.values)], element);
+      [xs, ...series.map((one) => [...one.values, ...end.map(() => one.stepped ? one.values.at(-1) : null)])],
+      element);
   };
   drawn.push(draw);
   draw();

@@ -208,7 +208,8 @@ class CopyWorker {
   async #closeSessions(): Promise<void> {
     this.#rings.closeClients();
     this.#engine.tick(this.#clock.nowNs());
-    this.#compare?.ending();
+    // At the end of its files an agent has seen everything.
+    if (this.#rows.order !== AgentOrder.Run) this.#compare?.ending();
     this.#engine.closeAll();
     this.#polledTunnel = -2;
     const endNs = this.#clock.nowNs() + this.#start.spec.closeMs * NS_PER_MS;

@@ -193,7 +193,7 @@ function percentilesOf(cells: Int32Array): Percentiles {
   };
 }
 
-/** Four bars for each doubling, from the least value that occurs to the greatest. */
+/** Four bars for each doubling, from the least value that occurs often enough to be seen to the greatest. */
 function distributionOf(production: Int32Array, target: Int32Array): Distribution {
   const bars = (cells: Int32Array): number[] => {
     const sums: number[] = [];
@@ -205,15 +205,22 @@ function distributionOf(production: Int32Array, target: Int32Array): Distributio
     return sums;
   };
   const [a, b] = [bars(production), bars(target)];
-  const isUsed = (i: number): boolean => a[i]! + b[i]! > 0;
-  const used = a.map((_, i) => i).filter(isUsed);
-  if (used.length === 0) return { from: [], production: [], target: [] };
-  const [first, end] = [used[0]!, used.at(-1)! + 1];
+  const most = Math.max(...a, ...b);
+  if (most === 0) return { from: [], production: [], target: [] };
+  // A few that are far from all others would leave no room for them: they count with the first and the last bar.
+  const isShown = (i: number): boolean => Math.max(a[i]!, b[i]!) >= most * BAR_SHARE_MIN;
+  const shown = a.map((_, i) => i).filter(isShown);
+  const [first, end] = [shown[0]!, shown.at(-1)! + 1];
+  for (const sums of [a, b]) {
+    for (let i = 0; i < first; i++) sums[first]! += sums[i]!;
+    for (let i = end; i < sums.length; i++) sums[end - 1]! += sums[i]!;
+  }
   const from = a.map((_, i) => histogramFloor(i * CELLS_OF_BAR));
   return { from: from.slice(first, end), production: a.slice(first, end), target: b.slice(first, end) };
 }
 
 const CELLS_OF_BAR = 4;
+const BAR_SHARE_MIN = 0.002;
 
 function exchangeOf(kind: DifferenceKind, cells: Float64Array, targets: readonly NamedTarget[]): DifferingExchange {
   const at = (cell: number): number => cells[cell]!;

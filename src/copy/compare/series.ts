@@ -49,8 +49,12 @@ export class CompareSeries {
   /** What the totals were when they were looked at last. */
   readonly #before: Slot = emptySlot();
 
-  /** Takes what has come since the last call into the slot of that time. */
-  take(seconds: number, totals: CompareTotals): void {
+  #takenSeconds = 0;
+
+  /** Takes what has come since the last call, mostly, into the slot of the time between. */
+  take(now: number, totals: CompareTotals): void {
+    const seconds = (now + this.#takenSeconds) / 2;
+    this.#takenSeconds = now;
     while (seconds / this.#slotSeconds >= SLOTS_MAX) this.#halve();
     const index = Math.floor(seconds / this.#slotSeconds);
     while (this.#slots.length <= index) this.#slots.push(emptySlot());

@@ -10,8 +10,9 @@ import { CompareCount, CompareRow } from './rows.ts';
 /** Exchanges that may wait, for each session that there may be: one that is under way, one that has just begun. */
 const EXCHANGES_PER_SESSION = 2;
 const EXCHANGES_MIN = 1024;
-/** As many answers of targets without one packet of production mean that its packets go elsewhere. */
-const BLIND_EXCHANGES = 100;
+/** As many requests for as many looks without one packet of production mean that its packets go elsewhere. */
+const BLIND_EXCHANGES = 20;
+const BLIND_LOOKS = 10;
 /** What was sent this long before the end has had its time to be answered. */
 const GRACE_NS = NS_PER_SECOND;
 
@@ -22,6 +23,7 @@ export class CompareSide {
   readonly #row: CompareRow;
   readonly #warn: (text: string) => void;
   readonly #isLive: boolean;
+  #looks = 0;
   #isBlindTold = false;
 
   constructor(
@@ -50,6 +52,10 @@ export class CompareSide {
     counts[CompareCount.Waiting] = this.#pairing.waiting;
     if (this.#isBlindTold || counts[CompareCount.ProductionPackets]! > 0) return;
     if (counts[CompareCount.MissingProduction]! + this.#pairing.waiting < BLIND_EXCHANGES) return;
+    if (++this.#looks >= BLIND_LOOKS) this.#tellBlind();
+  }
+
+  #tellBlind(): void {
     this.#isBlindTold = true;
     this.#warn(
       this.#isLive
@@ -67,6 +73,7 @@ export class CompareSide {
   /** Judges what is left. */
   finish(): void {
     this.#pairing.finish();
+    this.#looks = BLIND_LOOKS;
     this.publish();
   }
 }
