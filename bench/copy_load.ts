@@ -32,12 +32,10 @@ export interface WrkOptions {
 
 function wrkScript(rig: Rig, { pauseMs = 0, pipelined = 1 }: WrkOptions): string[] {
   if (pauseMs === 0 && pipelined === 1) return [];
-  const file = path.join(rig.lab.directory, `wrk-${pauseMs}-${pipelined}.lua`);
   const delay = pauseMs > 0 ? `function delay() return ${pauseMs} end\n` : '';
   const many = `init = function(args)\n  local one = wrk.format("GET", wrk.path)\n  all = one:rep(${pipelined})\nend
 request = function() return all end\n`;
-  fs.writeFileSync(file, delay + (pipelined > 1 ? many : ''));
-  return ['-s', file];
+  return ['-s', rig.wrkScript(delay + (pipelined > 1 ? many : ''))];
 }
 
 /** wrk's own figures. */

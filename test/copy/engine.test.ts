@@ -9,7 +9,7 @@ import { type ServiceSpec, Targets } from '../../src/copy/targets.ts';
 import { decode } from '../../src/wire/decode.ts';
 import { Layers } from '../../src/wire/layers.ts';
 import { Linktype } from '../../src/wire/linktype.ts';
-import { ACK, encode, PSH, parse, type Segment, SYN } from './sim/segment.ts';
+import { ACK, encode, PSH, parse, RST, type Segment, SYN } from './sim/segment.ts';
 import { MS } from './sim/world.ts';
 
 /** An engine on a bench: packets go in by hand, what it emits is kept. */
@@ -40,7 +40,7 @@ class Bench {
     this.engine.tick(this.now);
   }
 
-  client(segment: Partial<Segment>): Segment[] {
+  client(segment: Partial<Segment>, arrivedNs: number = this.now): Segment[] {
     const whole = {
       src: [10, 1, 0, 1],
       dst: [10, 0, 0, 1],
@@ -58,7 +58,7 @@ class Bench {
     from.bytes.set(frame);
     const layers = new Layers();
     decode(from.view, 0, frame.length, Linktype.EN10MB, layers);
-    this.engine.onClientPacket(from, layers, SumState.Unknown, this.now);
+    this.engine.onClientPacket(from, layers, SumState.Unknown, arrivedNs);
     return this.out.splice(0);
   }
 
@@ -198,5 +198,56 @@ t.test('the target has an old connection of the same ports', (t) => {
   t.same([reset!.flags, reset!.seq], [4, 4567], 'its challenge is answered with RST');
   const [again] = b.pass(130 * MS);
   t.same([again!.flags, again!.seq], [SYN, 1000], 'and the SYN is sent again soon');
+  t.end();
+});
+
+t.test('what cannot be closed in order is reset', (t) => {
+  const b = new Bench();
+  const [syn] = b.client({});
+  b.answer(syn!, { flags: SYN | ACK, mss: 1460 });
+  const [request] = b.client({ seq: 1001, ack: 700, flags: ACK | PSH, payload: bytes('GET /') });
+  b.engine.closeAll();
+  b.pass(MS);
+  b.answer(request!, { seq: 9001, flags: ACK, payload: bytes('and so on') });
+  const next = b.client({ srcPort: 5001 });
+  t.same(next, [], 'nothing begins any more');
+  t.equal(b.engine.sessionsOpen, 1, 'the target does not close');
+  t.equal(b.engine.resetAll(), 1);
+  const resets = b.out.splice(0);
+  // RFC 5961 section 3.2: it takes a reset only for the number that it expects, our FIN taken or not.
+  t.same(
+    resets.map(({ flags, seq }) => [flags, seq]),
+    [
+      [RST | ACK, 1007],
+      [RST | ACK, 1006],
+    ],
+  );
+  t.same([b.engine.sessionsOpen, b.engine.segmentsUsed, b.engine.resetAll()], [0, 0, 0]);
+  t.end();
+});
+
+t.test('the wall clock, which stamps packets, is set', (t) => {
+  for (const jump of [-3_600_000, 3_600_000]) {
+    const b = new Bench();
+    const [syn] = b.client({});
+    b.answer(syn!, { flags: SYN | ACK, mss: 1460 });
+    b.pass(10 * MS);
+    const first = { seq: 1001, ack: 700, flags: ACK | PSH, payload: bytes('GET /') };
+    const [request] = b.client(first);
+    b.answer(request!, { seq: 9001 });
+    b.pass(MS);
+    const stamp = b.now + jump * MS;
+    const gone = b.client({ seq: 1010, ack: 800, flags: ACK | PSH, payload: bytes('2nd') }, stamp);
+    t.same([...gone, ...b.pass(50 * MS)], [], `${jump} ms: the bytes before it may still come`);
+    t.equal(b.engine.statistics().GapsAbandoned, 0, 'and are waited for');
+    b.client({ seq: 1006, ack: 800, flags: ACK | PSH, payload: bytes('more') }, stamp);
+    t.equal(b.engine.statistics().RequestsLate, 0, 'the reply to the one before is, too');
+    t.equal(b.engine.sessionsOpen, 1);
+    const late = b.pass(1_100 * MS);
+    t.ok(
+      late.some(({ seq }) => seq === 1006),
+      'as long as the deadline says',
+    );
+  }
   t.end();
 });

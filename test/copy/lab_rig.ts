@@ -46,6 +46,7 @@ export class Rig {
   agent: LabProcess | null = null;
   intercept: LabProcess | null = null;
   readonly #options: RigOptions;
+  #scripts = 0;
 
   constructor(lab: Lab, options: RigOptions) {
     this.lab = lab;
@@ -186,9 +187,21 @@ export class Rig {
 
   /** A script for wrk: each connection waits so long between its requests. */
   delayScript(ms: number): string {
-    const file = path.join(this.lab.directory, `delay-${ms}.lua`);
-    fs.writeFileSync(file, `function delay() return ${ms} end\n`);
+    return this.wrkScript(`function delay() return ${ms} end\n`);
+  }
+
+  wrkScript(text: string): string {
+    const file = path.join(this.lab.directory, `wrk-${this.#scripts++}.lua`);
+    fs.writeFileSync(file, text);
     return file;
+  }
+
+  /** Resolves when the target has logged so many requests, or after a while. */
+  async settled(requests: number, timeoutMs = 5_000): Promise<void> {
+    const end = Date.now() + timeoutMs;
+    while (this.lines(this.targetLog).length < requests && Date.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
   }
 
   clearLogs(): void {
