@@ -1,4 +1,4 @@
-/** `tscopy --compare` between real kernels: a test server that answers otherwise than production, and what is said of it. */
+/** `tscopy --compare` between real kernels: a test server that answers otherwise, and what is said of it. */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
