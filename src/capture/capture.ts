@@ -14,7 +14,7 @@
 import { FrameBatch as Batch, type FrameBatch } from '../base/batch.ts';
 import { OperatorError } from '../base/errors.ts';
 import { plainRegion } from '../base/region.ts';
-import { openCaptureFiles } from '../device/capture_file.ts';
+import { captureFileInterfaces, openCaptureFiles } from '../device/capture_file.ts';
 import type { CaptureSource, SourceInterface } from '../device/capture_source.ts';
 import { enterNamespace, insideNamespace, PollSet, pauseMicroseconds, processCpuMs } from '../device/host_capture.ts';
 import { chooseCaptureBackend, openCaptureSource } from '../device/open_source.ts';
@@ -218,7 +218,22 @@ export function openCapture(options: CaptureOptions, shared: CaptureShared | nul
 function openFiles(paths: readonly string[], options: CaptureOptions, shared: CaptureShared | null): Capture {
   const shouldStop = (): boolean => shared?.shouldStop() ?? false;
   const spec = { paths, filter: options.filter ?? '', snaplen: options.snaplen ?? SNAPLEN_MAX };
-  return new Capture([openCaptureFiles(spec, shouldStop)], options, shared);
+  if (options.merge !== true) return new Capture([openCaptureFiles(spec, shouldStop)], options, shared);
+  if (paths.includes('-'))
+    throw new OperatorError('USAGE', 'standard input cannot be merged: write it to a file first');
+  const sources: CaptureSource[] = [];
+  let interfaceFirst = 0;
+  try {
+    for (const path of paths) {
+      const interfaces = captureFileInterfaces([path], spec.snaplen);
+      sources.push(openCaptureFiles({ ...spec, paths: [path], interfaceFirst, interfaces }, shouldStop));
+      interfaceFirst += interfaces.length;
+    }
+  } catch (error) {
+    for (const source of sources) source.close();
+    throw error;
+  }
+  return new Capture(sources, options, shared);
 }
 
 function openInterfaces(names: readonly string[], options: CaptureOptions, shared: CaptureShared | null): Capture {

@@ -1,9 +1,7 @@
 /** What one thread of a capture does: opens its sources, says so, and moves frames from them to where they end. */
 import type { FrameBatch } from '../base/batch.ts';
-import { FrameBatch as Batch } from '../base/batch.ts';
-import { plainRegion } from '../base/region.ts';
+import { captureFileInterfaces } from '../device/capture_file.ts';
 import type { SourceInterface } from '../device/capture_source.ts';
-import { openCapture as openCaptureFile } from '../pcap/index.ts';
 import type { AnonymizeSpec } from '../rewrite/anonymize_spec.ts';
 import type { CounterRow } from '../ring/counters.ts';
 import { type Capture, enterCaptureNamespace, openCapture } from './capture.ts';
@@ -12,7 +10,7 @@ import { describeError, type ErrorMessage } from './messages.ts';
 import type { PrintOptions } from './print/index.ts';
 import { openCaptureSink } from './sink/open.ts';
 import type { CaptureSink, CaptureSinkSpec } from './sink/sink.ts';
-import type { CaptureOptions } from './spec.ts';
+import { type CaptureOptions, SNAPLEN_MAX } from './spec.ts';
 
 /** Between looks at the clock, the counters and the orders. */
 const TICK_MS = 100;
@@ -85,7 +83,8 @@ export class OpenedRun {
   }
 
   get #isMerged(): boolean {
-    return (this.#start.capture.interfaces?.length ?? 0) > 1;
+    const { interfaces = [], merge } = this.#start.capture;
+    return interfaces.length > 1 || merge === true;
   }
 
   get interfaces(): readonly SourceInterface[] {
@@ -231,22 +230,9 @@ export class OpenedRun {
   /** All interfaces of the captures: those of pcapng files may stand anywhere in them. */
   #fileInterfaces(): readonly SourceInterface[] {
     const known = this.#capture.interfaces;
-    const { files = [], snaplen = 0 } = this.#start.capture;
+    const { files = [], snaplen = SNAPLEN_MAX } = this.#start.capture;
     if (files.includes('-')) return known;
-    const found: SourceInterface[] = [];
-    const batch = new Batch(1024, plainRegion(0));
-    for (const path of files) {
-      const reader = openCaptureFile(path);
-      try {
-        if (reader.info.format === 'pcapng') while (reader.read(batch) > 0);
-      } catch {
-        // What cannot be read ends the capture when it gets there; until then its interfaces are known.
-      }
-      for (const { name, linktype, snaplen: stated } of reader.info.interfaces) {
-        found.push({ name, linktype, snaplen: snaplen === 0 ? stated : Math.min(stated || snaplen, snaplen) });
-      }
-      reader.close();
-    }
+    const found = captureFileInterfaces(files, snaplen);
     return found.length >= known.length ? found : known;
   }
 }

@@ -8,6 +8,8 @@ export interface CaptureOptions {
   readonly interfaces?: readonly string[];
   /** Captures to read instead, `-` for standard input. */
   readonly files?: readonly string[];
+  /** Files: in the order of stamps. Default: one after the other. */
+  readonly merge?: boolean;
   /** Default: `af_packet` on Linux, else `libpcap`. */
   readonly backend?: CaptureBackend;
   /** libpcap expression. Default: everything. */

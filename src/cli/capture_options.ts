@@ -24,6 +24,9 @@ export function milliseconds(value: string, option: string): number {
   return ms;
 }
 
+/** Counted down in 32 bits, by all workers. */
+export const PACKETS_MAX = 2_000_000_000;
+
 const SOURCE: OptionGroup = {
   heading: 'Where packets come from',
   rows: [
@@ -46,6 +49,7 @@ const SOURCE: OptionGroup = {
       help: `Read a capture instead (pcap, pcapng, gzip, zstd); "-" is standard input. With -w it is filtered and
         converted. Repeatable: one after the other`,
     },
+    { name: 'merge', help: 'Captures of several -r in the order of time: one file of what --workers wrote' },
     {
       name: 'backend',
       value: 'NAME',
@@ -285,7 +289,7 @@ const LIMITS: OptionGroup = {
       name: 'count',
       short: 'c',
       value: 'N',
-      parse: integer(1, 2_000_000_000),
+      parse: integer(1, PACKETS_MAX),
       unit: 'packets',
       default: 'no end',
       help: 'End after N packets',

@@ -13,6 +13,7 @@ import type { HostPort } from './values.ts';
 
 const TOOL = 'tscap';
 const LIVE_PERIOD_MS = 500;
+const TIMER_MS_MAX = 2 ** 31 - 1;
 const CLEAR = '\r\x1b[K';
 /** So that packets that came before the end of a short capture are counted in it. */
 const STOP_STATUS = Exit.Done;
@@ -54,7 +55,7 @@ async function captured(
     if (isLive) terminal.draw(CLEAR);
     if (!options.quiet) terminal.error(`${TOOL}: ${line}`);
   }, isLimited);
-  const timer = plan.durationMs === null ? null : setTimeout(() => session.stop(), plan.durationMs);
+  const forget = plan.durationMs === null ? null : runAfter(plan.durationMs, () => session.stop());
   try {
     signals.attach(session);
     const running = session.start();
@@ -63,11 +64,24 @@ async function captured(
     return await running;
   } finally {
     signals.attach(null);
-    if (timer !== null) clearTimeout(timer);
+    forget?.();
     live.stop();
     notices.stop();
     await server?.close();
   }
+}
+
+/** Also later than the 24 days that a timer can be set to. Returns how to forget it. */
+export function runAfter(ms: number, action: () => void): () => void {
+  const due = performance.now() + ms;
+  let timer: NodeJS.Timeout;
+  const look = (): void => {
+    const left = due - performance.now();
+    if (left <= 0) action();
+    else timer = setTimeout(look, Math.min(left, TIMER_MS_MAX));
+  };
+  look();
+  return () => clearTimeout(timer);
 }
 
 function listening(session: CaptureSession, plan: CapturePlan): string {

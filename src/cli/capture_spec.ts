@@ -6,7 +6,7 @@ import type { RotationSpec } from '../capture/sink/sink.ts';
 import type { CaptureOptions } from '../capture/spec.ts';
 import type { CaptureBackend, Direction, StampSource } from '../device/capture_source.ts';
 import { type AnonymizeSpec, readAnonymizeKey } from '../rewrite/anonymize_spec.ts';
-import { milliseconds } from './capture_options.ts';
+import { milliseconds, PACKETS_MAX } from './capture_options.ts';
 import { type NamespaceOptions, namespaceOf } from './namespace_options.ts';
 import { type HostPort, integer, usage } from './values.ts';
 
@@ -14,6 +14,7 @@ import { type HostPort, integer, usage } from './values.ts';
 export interface CaptureCliOptions extends NamespaceOptions {
   readonly interface?: readonly string[];
   readonly read?: readonly string[];
+  readonly merge?: true;
   readonly backend?: CaptureBackend;
   readonly listInterfaces?: true;
   readonly list?: true;
@@ -89,6 +90,7 @@ export function capturePlan(options: CaptureCliOptions, filter: string, around: 
   const capture: Record<string, unknown> = {
     interfaces,
     files: options.read,
+    merge: options.merge,
     backend: options.backend,
     filter,
     snaplen: options.snapshotLength === 0 ? undefined : options.snapshotLength,
@@ -187,6 +189,7 @@ function rotationOf(options: CaptureCliOptions): RotationSpec | null {
 }
 
 const seconds = (value: string, option: string): number => milliseconds(value, option);
+const packetCount = integer(1, PACKETS_MAX) as (value: string, option: string) => number;
 const whole = integer(1) as (value: string, option: string) => number;
 
 /** Names of `-b` -> field and value. */
@@ -215,7 +218,7 @@ function autostops(settings: readonly string[]): { durationMs?: number; packets?
   for (const setting of settings) {
     const [name, value] = split(setting, '--autostop', ['duration', 'packets']);
     if (name === 'duration') found.durationMs = seconds(value, '-a duration');
-    else found.packets = whole(value, '-a packets');
+    else found.packets = packetCount(value, '-a packets');
   }
   return found;
 }

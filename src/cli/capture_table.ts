@@ -22,6 +22,7 @@ const RULES: readonly Rule[] = [
     ],
     why: LIVE_ONLY,
   },
+  { option: 'merge', needs: ['read'] },
   { option: 'ring-buffer', excludes: ['file-size', 'rotate-seconds', 'file-count'], why: 'files are named in one way' },
   { option: 'file-count', needs: ['file-size', 'rotate-seconds'] },
   { option: 'anonymize-payload', needs: ['anonymize'] },
@@ -43,7 +44,7 @@ const NOTES: readonly string[] = [
    and cap.`,
   `Packets of several interfaces are written in the order of their stamps: they wait for each other, 40 ms at most,
    and not where the kernel's buffer is filling, so that none is lost for the sake of order. Workers write files of
-   their own, each in order: mergecap makes one of them.`,
+   their own, each in order; tscap -r with --merge makes one of them.`,
   `Signals: SIGINT and SIGTERM end the capture, all that was received is written first; a second one ends at once.
    SIGHUP begins the next file, SIGUSR1 prints the counts, SIGUSR2 writes what is buffered. A killed capture leaves
    files that are valid up to their last record.`,

@@ -1,9 +1,12 @@
 /** HOT: capture files, or standard input, as a source: filtered by our own interpreter, interfaces numbered on. */
-import type { FrameBatch } from '../base/batch.ts';
+import { FrameBatch as Batch, type FrameBatch } from '../base/batch.ts';
 import { OperatorError } from '../base/errors.ts';
+import { plainRegion } from '../base/region.ts';
 import { type CaptureReader, openCapture } from '../pcap/index.ts';
 import type { CaptureSource, SourceInterface, SourceStatistics } from './capture_source.ts';
 import { type FrameFilter, openFrameFilter } from './filter.ts';
+
+const SCAN_FRAMES = 1024;
 
 export interface CaptureFilesSpec {
   /** In the order to be read; `-` is standard input. */
@@ -11,11 +14,39 @@ export interface CaptureFilesSpec {
   readonly filter: string;
   /** Bytes of a frame that are kept. */
   readonly snaplen: number;
+  /** Number of the first interface, where other sources have those in front of it. Default 0. */
+  readonly interfaceFirst?: number;
+  /** What `captureFileInterfaces` found, where it was asked. Default: as they are met. */
+  readonly interfaces?: readonly SourceInterface[];
+}
+
+/**
+ * All interfaces of captures, in the order of their frames' `interfaceIndex`: those of a pcapng file may stand anywhere
+ * in it, so that it is read to its end. What cannot be read is left to whoever reads the frames. Throws FILE, FORMAT.
+ */
+export function captureFileInterfaces(paths: readonly string[], snaplen: number): SourceInterface[] {
+  const found: SourceInterface[] = [];
+  const batch = new Batch(SCAN_FRAMES, plainRegion(0));
+  for (const path of paths) {
+    const reader = openCapture(path);
+    try {
+      if (reader.info.format === 'pcapng') while (reader.read(batch) > 0);
+    } catch {
+      // it ends the capture when that gets there; until then its interfaces are known
+    }
+    for (const one of reader.info.interfaces) found.push(describe(one, snaplen));
+    reader.close();
+  }
+  return found;
+}
+
+function describe({ name, linktype, snaplen: stated }: SourceInterface, snaplen: number): SourceInterface {
+  return { name, linktype, snaplen: Math.min(stated || snaplen, snaplen) };
 }
 
 class CaptureFilesSource implements CaptureSource {
   readonly name: string;
-  readonly interfaces: SourceInterface[] = [];
+  readonly interfaces: SourceInterface[];
   readonly fd = -1;
   readonly statistics: SourceStatistics = { received: 0, droppedByKernel: 0, droppedByInterface: 0, frozen: 0 };
   fault: OperatorError | null = null;
@@ -32,9 +63,12 @@ class CaptureFilesSource implements CaptureSource {
 
   constructor(spec: CaptureFilesSpec, shouldStop: () => boolean) {
     this.#spec = spec;
+    this.interfaces = [];
     this.name = spec.paths.join(', ');
     this.#shouldStop = () => this.#halted || shouldStop();
     this.#next();
+    const known = spec.interfaces ?? [];
+    for (let i = this.interfaces.length; i < known.length; i++) this.interfaces.push(known[i]!);
   }
 
   /** Opens the next file. Throws for the first; a later one is the run's fault. */
@@ -55,8 +89,7 @@ class CaptureFilesSource implements CaptureSource {
   #noteInterfaces(): void {
     const found = this.#reader!.info.interfaces;
     for (let i = this.interfaces.length - this.#interfaceBase; i < found.length; i++) {
-      const { name, linktype, snaplen } = found[i]!;
-      this.interfaces.push({ name, linktype, snaplen: Math.min(snaplen || this.#spec.snaplen, this.#spec.snaplen) });
+      this.interfaces.push(describe(found[i]!, this.#spec.snaplen));
     }
   }
 
@@ -102,7 +135,7 @@ class CaptureFilesSource implements CaptureSource {
     const { at, caplen, len, sec, nsec, linktype, interfaceIndex } = batch;
     const filter = this.#filter;
     const snaplen = this.#spec.snaplen;
-    const base = this.#interfaceBase;
+    const base = this.#interfaceBase + (this.#spec.interfaceFirst ?? 0);
     let kept = 0;
     for (let i = 0; i < batch.count; i++) {
       if (filter !== null && !filter.matches(batch, i)) continue;

@@ -48,6 +48,7 @@ t.test('command lines that are wrong', async (t) => {
     [['-i', 'lo', '-w', 'x', '-b', 'files:3'], 2, /needs one of filesize/],
     [['-i', 'lo', '-w', 'x', '--compress', 'lzma'], 2, /--compress is zstd/],
     [['-i', 'lo', '-c', '0'], 2, /--count needs a whole number/],
+    [['-i', 'lo', '-a', 'packets:3000000000'], 2, /-a packets needs a whole number from 1 to 2000000000/],
     [['-r', path.join(directory, 'none.pcap')], 1, /cannot open .*none\.pcap/],
     [['--netns', 'tscap-none', '-i', 'lo'], 3, /there is no network namespace tscap-none: ip netns list/],
   ];

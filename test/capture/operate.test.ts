@@ -148,7 +148,18 @@ t.test('standard output: to tcpdump, compressed, to a reader that leaves', { ski
 
 t.test('SIGHUP while -G names files by the time', { skip }, async (t) => {
   const place = folder();
-  const running = await start('-i', 'eth0', '-w', path.join(place, 'h-%Y.pcap'), '-G', '86400', '--json', 'icmp');
+  const running = await start(
+    '-i',
+    'eth0',
+    '-w',
+    path.join(place, 'h-%Y.pcap'),
+    '-G',
+    '86400',
+    '--duration',
+    '1000h',
+    '--json',
+    'icmp',
+  );
   ping(10);
   await new Promise((resolve) => setTimeout(resolve, 300));
   running.child.kill('SIGHUP');

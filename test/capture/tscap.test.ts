@@ -175,6 +175,16 @@ t.test('workers share the packets', { skip }, async (t) => {
   const [one, two] = [1, 2].map((n) => readPcap(file.replace('.pcap', `.w${n}.pcap`)).packets.length);
   t.equal(one! + two!, report.written, 'each in one file');
   t.ok(report.written >= 20 && conserved(report));
+  const merged = fileName('pcapng');
+  const parts = [1, 2].flatMap((n) => ['-r', file.replace('.pcap', `.w${n}.pcap`)]);
+  runProgram(tscap(...parts, '--merge', '-w', merged, '--quiet'));
+  const stamps = tcpdumpLines(merged, '-tt').map((line) => Number(line.split(' ')[0]));
+  t.equal(stamps.length, report.written, '--merge');
+  t.same(
+    stamps,
+    stamps.toSorted((a, b) => a - b),
+    'in the order of time',
+  );
 });
 
 t.test('several interfaces, another namespace, a process', { skip }, async (t) => {
