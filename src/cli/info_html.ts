@@ -33,8 +33,7 @@ data.files.forEach((file, i) => {
   if (file.time === null) return;
   const rate = file.time.rate;
   const x = { x: rate.packets.map((_, k) => k * rate.binSeconds), step: rate.binSeconds,
-    xLabel: 'seconds from the first packet',
-    xName: 'seconds' };
+    xLabel: 'seconds from the first packet', xName: 'seconds' };
   const line = (id, title, label, color, values) =>
     chart(id + '-' + i, { ...x, title }, [{ label, color, values, fill: true, stepped: true }]);
   line('packets', 'Packets per second', 'packets/s', 'a', rate.packets.map((n) => n / rate.binSeconds));
