@@ -9,6 +9,8 @@ import { oneLine } from './failure.ts';
 import type { Terminal } from './terminal.ts';
 import { usage } from './values.ts';
 
+const TITLES = { ok: 'All right', warning: 'All right', unknown: 'As far as can be seen', broken: 'Broken' } as const;
+
 /** `argv`: behind the word `doctor`. Never rejects. */
 export function doctorMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
   return commandMain(DOCTOR_TABLE, argv, terminal, async (line) => {
@@ -38,5 +40,5 @@ function tell({ checks, spec }: Diagnosis, isJson: boolean, terminal: Terminal):
     for (const line of pictureLines(hostPortText(target), interception, checks)) terminal.out(line);
   }
   if (spec !== null) terminal.out('');
-  terminal.out(oneLine(`${status === 'broken' ? 'Broken' : 'All right'}: ${text}.`));
+  terminal.out(oneLine(`${TITLES[status]}: ${text}.`));
 }

@@ -66,5 +66,5 @@ export function verdictOf(checks: readonly Check[]): Verdict {
   ];
   const rest = parts.length === 0 ? '' : ` (${parts.join(', ')})`;
   const text = `copies arrive, are answered, and their answers are swallowed${rest}`;
-  return { status: warnings > 0 ? 'warning' : unknown > 0 ? 'unknown' : 'ok', hop: null, text };
+  return { status: unknown > 0 ? 'unknown' : warnings > 0 ? 'warning' : 'ok', hop: null, text };
 }

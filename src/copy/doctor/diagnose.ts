@@ -136,8 +136,11 @@ function swallowedCheck(evidence: ProbeEvidence, context: ProbeContext): Check {
   const { interception } = context;
   if (answer !== null) return swallowedHere(evidence, context);
   const kind = answerSeen(evidence);
+  if (context.mode === 'local' && context.hereFault !== null) {
+    return check('probe', 'swallowed', 'broken', `this host cannot look for replies: ${context.hereFault}`, more);
+  }
   if (context.mode === 'host') {
-    if (kind === null) return check('probe', 'swallowed', 'unknown', 'no answer to be swallowed', more);
+    if (kind === null) return noAnswer(evidence, context);
     const drop = context.after?.interface;
     const isSwallowed = evidence.there.some((each) => each.interface === drop && each.way === 'out');
     const text = isSwallowed
@@ -155,6 +158,17 @@ function swallowedCheck(evidence: ProbeEvidence, context: ProbeContext): Check {
     return check('probe', 'swallowed', 'broken', text, { ...more, remedy });
   }
   return neverCame(evidence, context, kind);
+}
+
+/** On the test server; broken only where no hop before has been found to be. */
+function noAnswer(evidence: ProbeEvidence, { after, interception }: ProbeContext): Check {
+  const more = targetOf(evidence);
+  const { host, port } = evidence.target;
+  const isExplained = after !== null && after.fault === null && hasAddress(after, host);
+  if (isExplained) return check('probe', 'swallowed', 'unknown', 'no answer to be swallowed', more);
+  const text = `no answer came to ${interception}, and it could not be seen how far the SYN got`;
+  const remedy = `is tsintercept on ${host} itself? Does the service answer there: ss -Hltn sport = :${port}`;
+  return check('probe', 'swallowed', 'broken', text, { ...more, remedy });
 }
 
 /** With `local` the workers' rings look at the way out only. */

@@ -4,15 +4,19 @@ import type { HostInterface, ProbeReport } from '../tunnel/probe.ts';
 import type { Welcome } from '../tunnel/protocol.ts';
 import { type Check, check, hostPortText } from './check.ts';
 import { hasAddress } from './context.ts';
-import type { ClockReading, FarEnd } from './far_end.ts';
+import type { ClockReading } from './far_end.ts';
 import { strayRemedy, strayRoute, strayText } from './stray.ts';
 import { serviceOf } from './watch.ts';
 
 /** Above it the logs of both hosts cannot be compared. */
 const CLOCK_MS_MAX = 1_000;
 
-export function tunnelChecks(far: FarEnd, welcome: Welcome, clock: ClockReading | null): readonly Check[] {
-  const reached = `tsintercept at ${far.where}, mode ${welcome.mode}: same key, same version`;
+export function tunnelChecks(
+  { where }: { readonly where: string },
+  welcome: Welcome,
+  clock: ClockReading | null,
+): readonly Check[] {
+  const reached = `tsintercept at ${where}, mode ${welcome.mode}: same key, same version`;
   const checks = [check('tunnel', 'reached', 'ok', reached)];
   if (clock === null) {
     checks.push(check('tunnel', 'clock', 'unknown', 'not observable from here: it did not tell its time'));
@@ -30,7 +34,11 @@ export function tunnelChecks(far: FarEnd, welcome: Welcome, clock: ClockReading 
 }
 
 /** `report`: what it said when the probe began or ended. */
-export function farChecks(spec: AgentSpec, report: ProbeReport | null, where: string): readonly Check[] {
+export function farChecks(
+  spec: Pick<AgentSpec, 'targets'>,
+  report: ProbeReport | null,
+  where: string,
+): readonly Check[] {
   if (report === null) {
     return [check('far side', 'settings', 'unknown', `not observable from here: ${where} did not describe itself`)];
   }
