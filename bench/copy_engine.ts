@@ -45,6 +45,8 @@ class Load {
     const emitter: Emitter = {
       region: scratch,
       reserve: () => 64,
+      fillsSums: () => false,
+      join: () => false,
       sendBuilt: () => {
         this.sent++;
       },

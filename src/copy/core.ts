@@ -37,6 +37,12 @@ export class Core {
   placeable = -1;
   /** Told of requests and replies where both sides' replies are compared (`--compare`). */
   pairing: Pairing | null = null;
+  /** The packet handed over last, if more data can join it: its session (-1: none), the sequence number behind it… */
+  runSession = -1;
+  runSeq = 0;
+  /** …its own payload, and what it acknowledges. */
+  runBytes = 0;
+  runAck = 0;
   /** No new sessions (`CopyEngine.shedNew`), and none of any kind (`closeAll`). */
   sheds = false;
   closes = false;

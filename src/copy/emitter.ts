@@ -13,8 +13,16 @@ export interface Emitter {
   readonly region: Region;
   /** Offset of `length` bytes in `region`, with room for a link header in front; -1: full, try again later. */
   reserve(length: number): number;
+  /** The device fills in TCP checksums of packets to `target`: a built one holds the sum of its pseudo-header there. */
+  fillsSums(target: number): boolean;
   /** The packet of `length` bytes that was built at `at`, the offset reserved last, to go to `target`. */
   sendBuilt(at: number, length: number, target: number): void;
   /** A client's packet, rewritten where it lies. False: full; the engine then keeps its bytes and sends them later. */
   sendInPlace(region: Region, at: number, length: number, target: number): boolean;
+  /**
+   * Adds payload to the packet handed over last, a data packet, for the device to cut into segments of that packet's
+   * own payload length (`length` is at most that, and nothing follows what is shorter). `isFixed`: the bytes stay where
+   * they are as long as those of a packet in place. False: send it as a packet.
+   */
+  join(region: Region, at: number, length: number, isPush: boolean, isFixed: boolean): boolean;
 }

@@ -10,6 +10,7 @@ import { checksumAdd, checksumFinish, checksumFold } from '../wire/checksum.ts';
 import { fixIpv4Checksum, IPV4_DONT_FRAGMENT, IPV4_MIN_HEADER_LEN } from '../wire/ipv4.ts';
 import { IPV6_HEADER_LEN } from '../wire/ipv6.ts';
 import { IpProtocol } from '../wire/protocol.ts';
+import { seqAdd } from '../wire/seq.ts';
 import { TCP_MIN_HEADER_LEN, TcpFlag, tcpChecksumAt } from '../wire/tcp.ts';
 import { setTcpMss, setTcpOption, setTcpTimestamps, setTcpWindowScale, TcpOption } from '../wire/tcpoption.ts';
 import { SumState } from './client_packet.ts';
@@ -18,6 +19,8 @@ import { Count } from './counts.ts';
 import { Seg, SegFlag } from './segment_pool.ts';
 import { CELLS, Cell, SessionFlag, Time } from './session_cells.ts';
 
+/** Packets with less payload are not worth joining. */
+const JOIN_BYTES_MIN = 512;
 /** The window field of every packet: nothing is ever kept of what the target sends. */
 const WINDOW = 0xffff;
 const TTL = 64;
@@ -88,6 +91,48 @@ export function sendBytes(
     copyFrame(core.emitter.region, at + header, core.pool.region, core.pool.bytesAt(seg) + offset, length);
   }
   finish(core, s, view, tcp, at, header + length);
+  noteRun(core, s, seq, length);
+  return true;
+}
+
+/** Takes note of a data packet that more data may join. */
+function noteRun(core: Core, s: number, seq: number, length: number): void {
+  if (length < JOIN_BYTES_MIN) return;
+  core.runSession = s;
+  core.runSeq = seqAdd(seq, length) | 0;
+  core.runBytes = length;
+  core.runAck = core.cells[s * CELLS + Cell.RcvNxt]!;
+}
+
+/**
+ * Sends bytes of a stored segment with the packet that was handed over last, where they follow its own; false: they
+ * want a packet.
+ */
+export function joinBytes(
+  core: Core,
+  s: number,
+  flags: number,
+  seq: number,
+  seg: number,
+  offset: number,
+  length: number,
+): boolean {
+  if (core.runSession !== s || core.runSeq !== seq || length > core.runBytes) return false;
+  const at = s * CELLS;
+  if (core.runAck !== core.cells[at + Cell.RcvNxt]) return false;
+  const isPush = (flags & TcpFlag.Psh) !== 0;
+  const packet = core.packet;
+  const isPlaced = seg === core.placeable && offset === 0 && length === packet.payloadBytes;
+  const isJoined = isPlaced
+    ? core.emitter.join(packet.region, packet.payload, length, isPush, true)
+    : core.emitter.join(core.pool.region, core.pool.bytesAt(seg) + offset, length, isPush, false);
+  if (!isJoined) return false;
+  if (isPlaced) core.bump(Count.PacketsInPlace);
+  if (length < core.runBytes) core.runSession = -1;
+  core.runSeq = seqAdd(seq, length) | 0;
+  core.cells[at + Cell.IpId] = (core.cells[at + Cell.IpId]! + 1) & 0xffff;
+  core.bump(Count.PacketsSent);
+  noteAcknowledged(core, s);
   return true;
 }
 
@@ -175,11 +220,14 @@ function writeTcp(core: Core, s: number, view: DataView, tcp: number, flags: num
 /** Computes the checksum, hands the packet over; what it acknowledges need not be acknowledged again. */
 function finish(core: Core, s: number, view: DataView, tcp: number, at: number, length: number): void {
   const isIpv6 = tcp - at === IPV6_HEADER_LEN;
+  const target = core.cells[s * CELLS + Cell.PortTarget]! & 0xffff;
   // Source and destination lie right in front of the TCP header: one sum covers them and the segment.
   const from = isIpv6 ? at + 8 : at + 12;
-  const sum = checksumAdd(view, from, at + length, IpProtocol.Tcp + (at + length - tcp));
-  view.setUint16(tcpChecksumAt(tcp), checksumFinish(sum));
-  core.emitter.sendBuilt(at, length, core.cells[s * CELLS + Cell.PortTarget]! & 0xffff);
+  const isFilled = core.emitter.fillsSums(target);
+  const sum = checksumAdd(view, from, isFilled ? tcp : at + length, IpProtocol.Tcp + (at + length - tcp));
+  view.setUint16(tcpChecksumAt(tcp), isFilled ? sum : checksumFinish(sum));
+  core.runSession = -1;
+  core.emitter.sendBuilt(at, length, target);
   core.bump(Count.PacketsSent);
   noteAcknowledged(core, s);
 }
@@ -234,12 +282,14 @@ export function sendInPlace(core: Core, s: number, seg: number): boolean {
   const target = core.cells[s * CELLS + Cell.PortTarget]! & 0xffff;
   // The bytes have been changed: whatever comes of it, this packet is not sent from here a second time.
   core.placeable = -1;
+  core.runSession = -1;
   if (!core.emitter.sendInPlace(packet.region, ip, packet.ipEnd - ip, target)) {
     core.bump(Count.SendQueueFull);
     return false;
   }
   core.bump(Count.PacketsSent);
   core.bump(Count.PacketsInPlace);
+  noteRun(core, s, core.pool.get(seg, Seg.TargetSeq), packet.payloadBytes);
   noteAcknowledged(core, s);
   return true;
 }

@@ -7,7 +7,15 @@ import { TcpFlag } from '../wire/tcp.ts';
 import { Clock, type Core, clearDeadline, clearFlag, hasFlag, setDeadline, setFlag } from './core.ts';
 import { Count } from './counts.ts';
 import { mayBegin, noteBegun } from './pacing.ts';
-import { dataFlags, mayPlace, segmentBytesMax, sendBytes, sendControl, sendInPlace } from './packet_builder.ts';
+import {
+  dataFlags,
+  joinBytes,
+  mayPlace,
+  segmentBytesMax,
+  sendBytes,
+  sendControl,
+  sendInPlace,
+} from './packet_builder.ts';
 import { armRetransmission } from './recovery.ts';
 import { splitSegment } from './segment_list.ts';
 import { Seg, SegFlag } from './segment_pool.ts';
@@ -125,6 +133,11 @@ export function transmit(core: Core, s: number, seg: number): boolean {
   const seq = pool.get(seg, Seg.TargetSeq);
   if (pool.has(seg, SegFlag.Fin | SegFlag.OwnFin)) return sendControl(core, s, TcpFlag.Fin | TcpFlag.Ack, seq);
   const length = pool.get(seg, Seg.Length);
+  if (joinBytes(core, s, dataFlags(core, seg), seq, seg, 0, length)) {
+    core.bump(Count.DataPackets);
+    core.add(Count.BytesSent, length);
+    return true;
+  }
   if (mayPlace(core, s, seg)) {
     if (!sendInPlace(core, s, seg)) return false;
     core.bump(Count.DataPackets);
@@ -137,7 +150,9 @@ export function transmit(core: Core, s: number, seg: number): boolean {
     const piece = Math.min(most, length - offset);
     const flags = offset + piece === length ? dataFlags(core, seg) : TcpFlag.Ack;
     // What finds no room after the first piece counts as lost on the way: retransmission sends it.
-    if (!sendBytes(core, s, flags, seqAdd(seq, offset), seg, offset, piece)) return offset > 0;
+    const from = seqAdd(seq, offset) | 0;
+    const isJoined = joinBytes(core, s, flags, from, seg, offset, piece);
+    if (!isJoined && !sendBytes(core, s, flags, from, seg, offset, piece)) return offset > 0;
     core.bump(Count.DataPackets);
     core.add(Count.BytesSent, piece);
     offset += piece;

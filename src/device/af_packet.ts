@@ -20,6 +20,7 @@ import {
   LITTLE_ENDIAN,
   MSG_DONTWAIT,
   PACKET_QDISC_BYPASS,
+  PACKET_VNET_HDR,
   SOCK_RAW,
   SOL_PACKET,
   SockaddrLl,
@@ -42,7 +43,16 @@ export interface AfPacketOptions {
   readonly batchFrames?: number;
 }
 
-class AfPacketSink implements Sink {
+/** A sink whose frames begin with a virtio-net header (`segmentation.ts`), and may be longer than the MTU by it. */
+export interface SegmentingSink extends Sink {
+  /** Adds bytes to the frame pushed last; false: no room. Precondition: it has not been flushed. */
+  append(region: Region, at: number, length: number): boolean;
+}
+
+/** Pieces that frames of a batch may have besides their first. */
+const PIECES_MORE = 1024;
+
+class AfPacketSink implements SegmentingSink {
   readonly name: string;
   readonly limits: SinkLimits;
   readonly counters: SinkCounters = new SinkCounters();
@@ -52,7 +62,7 @@ class AfPacketSink implements Sink {
   /** Message names carry the protocol: interfaces without link-layer header. */
   #named: boolean;
 
-  constructor(link: LinkFacts, fd: number, batchFrames: number) {
+  constructor(link: LinkFacts, fd: number, batchFrames: number, morePieces: number) {
     this.name = link.name;
     this.limits = {
       linktype: link.linktype,
@@ -62,7 +72,7 @@ class AfPacketSink implements Sink {
     };
     this.#fd = fd;
     this.#named = link.linktype === LINKTYPE_RAW;
-    this.#queue = new MessageQueue(fd, batchFrames, this.#named ? SockaddrLl.SIZE : 0);
+    this.#queue = new MessageQueue(fd, batchFrames, this.#named ? SockaddrLl.SIZE : 0, morePieces);
     if (this.#named) this.#fillNames(link.ifindex);
   }
 
@@ -84,6 +94,10 @@ class AfPacketSink implements Sink {
       this.#queue.memory.view.setUint16(this.#queue.nameAt + slot * NAME_BYTES + SockaddrLl.PROTOCOL, protocol);
     }
     return true;
+  }
+
+  append(region: Region, at: number, length: number): boolean {
+    return this.#queue.append(region, at, length);
   }
 
   flush(): number {
@@ -108,6 +122,18 @@ class AfPacketSink implements Sink {
 
 /** Opens the sink. Throws INTERFACE or PERMISSION with the line to type. */
 export function openAfPacketSink(options: AfPacketOptions): Sink {
+  return openSink(options, false);
+}
+
+/**
+ * As `openAfPacketSink`, on an Ethernet: checksums and the cutting into segments can be left to kernel and card. Throws
+ * UNSUPPORTED where the kernel does not take the header.
+ */
+export function openSegmentingSink(options: AfPacketOptions): SegmentingSink {
+  return openSink(options, true);
+}
+
+function openSink(options: AfPacketOptions, segments: boolean): AfPacketSink {
   const link = linkFacts(options.name);
   if (!link.up) throw new OperatorError('INTERFACE', `${link.name} is down: ip link set ${link.name} up`);
   const fd = openSocket(AF_PACKET, SOCK_RAW, 0, `a packet socket on ${link.name}`);
@@ -119,6 +145,12 @@ export function openAfPacketSink(options: AfPacketOptions): Sink {
     const errno = bindSocket(fd, address);
     if (errno !== 0) throw bindError(link.name, errno);
     setSendBuffer(fd, SEND_BUFFER_BYTES);
+    if (segments) {
+      const refused = setSocketOptionInt(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
+      if (refused !== 0) {
+        throw new OperatorError('UNSUPPORTED', `this kernel has no PACKET_VNET_HDR: ${describeErrno(refused)}`);
+      }
+    }
     if (options.qdiscBypass === true) {
       const refused = setSocketOptionInt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
       if (refused !== 0) {
@@ -130,7 +162,7 @@ export function openAfPacketSink(options: AfPacketOptions): Sink {
     }
     // The first call of a foreign function prepares it; better now than when the first packet is due.
     sendmmsg(fd, 0, 0, MSG_DONTWAIT);
-    return new AfPacketSink(link, fd, options.batchFrames ?? BATCH_FRAMES);
+    return new AfPacketSink(link, fd, options.batchFrames ?? BATCH_FRAMES, segments ? PIECES_MORE : 0);
   } catch (error) {
     closeSocket(fd);
     throw error;

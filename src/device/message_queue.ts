@@ -2,9 +2,9 @@
  * HOT: frames on their way into `sendmmsg`, by reference.
  *
  * One anonymous mapping holds, allocated once: the mmsghdr array, the iovec array, and a destination address per
- * message. `push` writes three 32-bit words per frame (address low, address high, length); `flush` makes one system
- * call per batch and goes on behind a frame that the kernel refuses. The kernel copies the frame during the call, so
- * nothing is kept after `flush`.
+ * message. `push` writes some 32-bit words per frame (address and length of its one piece), `append` adds a piece to
+ * the frame pushed last; `flush` makes one system call per batch and goes on behind a frame that the kernel refuses.
+ * The kernel copies the frame during the call, so nothing is kept after `flush`.
  *
  * Frames in plain memory (region.address 0) have no address to hand over: they are copied into a staging region first.
  */
@@ -45,18 +45,25 @@ export class MessageQueue {
   #fd: number;
   #words: Uint32Array;
   #iovecWord: number;
+  /** Pieces of all queued frames, and how many fit. */
+  #pieces = 0;
+  readonly #piecesMax: number;
   #staging: Staging;
   #attemptsMax = ATTEMPTS_MAX;
   #region: Region | null = null;
   #baseLow = 0;
   #baseHigh = 0;
 
-  /** `nameLength`: bytes of each message's destination address, 0 = the socket's own. */
-  constructor(fd: number, capacity: number, nameLength: number) {
+  /**
+   * `nameLength`: bytes of each message's destination address, 0 = the socket's own. `morePieces`: how many `append`
+   * may add to a batch.
+   */
+  constructor(fd: number, capacity: number, nameLength: number, morePieces = 0) {
     this.capacity = capacity;
+    this.#piecesMax = capacity + morePieces;
     this.#fd = fd;
     const iovecAt = capacity * Mmsghdr.SIZE;
-    this.nameAt = iovecAt + capacity * Iovec.SIZE;
+    this.nameAt = iovecAt + this.#piecesMax * Iovec.SIZE;
     this.memory = anonymousRegion(this.nameAt + capacity * NAME_BYTES);
     this.#words = new Uint32Array(this.memory.bytes.buffer, 0, this.memory.byteLength / 4);
     this.#iovecWord = iovecAt / 4;
@@ -64,7 +71,6 @@ export class MessageQueue {
     for (let i = 0; i < capacity; i++) {
       const message = i * MESSAGE_WORDS;
       this.#setPointer(message + Msghdr.IOV / 4, this.memory.address + iovecAt + i * Iovec.SIZE);
-      this.#words[message + Msghdr.IOVLEN / 4] = 1;
       if (nameLength > 0) {
         this.#setPointer(message + Msghdr.NAME / 4, this.memory.address + this.nameAt + i * NAME_BYTES);
         this.#words[message + Msghdr.NAMELEN / 4] = nameLength;
@@ -79,9 +85,30 @@ export class MessageQueue {
 
   /** Queues one frame; false: full, flush first. */
   push(region: Region, at: number, length: number): boolean {
-    if (this.count === this.capacity) return false;
+    // Every queued frame has a piece at least: where a message fits, a piece does unless more were appended.
+    if (this.count === this.capacity || this.#pieces === this.#piecesMax) return false;
+    if (!this.#addPiece(region, at, length)) return false;
+    const message = this.count * MESSAGE_WORDS;
+    if (this.#piecesMax > this.capacity) {
+      const iovecAt = (this.#iovecWord + (this.#pieces - 1) * IOVEC_WORDS) * 4;
+      this.#setPointer(message + Msghdr.IOV / 4, this.memory.address + iovecAt);
+    }
+    this.#words[message + Msghdr.IOVLEN / 4] = 1;
+    this.count++;
+    return true;
+  }
+
+  /** Adds bytes to the frame queued last; false: it has all the pieces that it may have. Precondition: count > 0. */
+  append(region: Region, at: number, length: number): boolean {
+    const word = (this.count - 1) * MESSAGE_WORDS + Msghdr.IOVLEN / 4;
+    if (this.#pieces === this.#piecesMax || !this.#addPiece(region, at, length)) return false;
+    this.#words[word] = this.#words[word]! + 1;
+    return true;
+  }
+
+  #addPiece(region: Region, at: number, length: number): boolean {
     if (region !== this.#region) this.#enter(region);
-    const word = this.#iovecWord + this.count * IOVEC_WORDS;
+    const word = this.#iovecWord + this.#pieces * IOVEC_WORDS;
     if (region.address === 0) {
       const copy = this.#staging.copy(region, at, length);
       if (copy < 0) return false;
@@ -92,7 +119,7 @@ export class MessageQueue {
       this.#words[word + 1] = low < 0x1_0000_0000 ? this.#baseHigh : this.#baseHigh + 1;
     }
     this.#words[word + Iovec.LEN / 4] = length;
-    this.count++;
+    this.#pieces++;
     return true;
   }
 
@@ -107,11 +134,12 @@ export class MessageQueue {
     const before = counters.sent;
     let first = 0;
     let attempts = 0;
+    let piece = 0;
     while (first < this.count && this.faultErrno === 0) {
       const address = this.memory.address + first * Mmsghdr.SIZE;
       const taken = sendmmsg(this.#fd, address, this.count - first, MSG_DONTWAIT);
       if (taken > 0) {
-        this.#countSent(counters, first, taken);
+        piece = this.#countSent(counters, first, taken, piece);
         first += taken;
         attempts = 0;
         this.#attemptsMax = ATTEMPTS_MAX;
@@ -129,21 +157,27 @@ export class MessageQueue {
       // The frame at `first` is lost: refused for what it is, or out of attempts. The ones behind it still go.
       if (cost > 0) this.#attemptsMax = ATTEMPTS_IMPATIENT;
       counters.fail(errnoName(errno));
+      piece += this.#words[first * MESSAGE_WORDS + Msghdr.IOVLEN / 4]!;
       first++;
       attempts = 0;
     }
     if (first < this.count) counters.fail(errnoName(this.faultErrno), this.count - first);
     this.count = 0;
+    this.#pieces = 0;
     this.#staging.reset();
     return counters.sent - before;
   }
 
-  #countSent(counters: SinkCounters, first: number, taken: number): void {
+  /** `piece`: the first one of message `first`. Returns the first one of the message behind those taken. */
+  #countSent(counters: SinkCounters, first: number, taken: number, piece: number): number {
+    const words = this.#words;
+    let next = piece;
+    for (let i = first; i < first + taken; i++) next += words[i * MESSAGE_WORDS + Msghdr.IOVLEN / 4]!;
     let bytes = 0;
-    let word = this.#iovecWord + first * IOVEC_WORDS + Iovec.LEN / 4;
-    for (let i = 0; i < taken; i++, word += IOVEC_WORDS) bytes += this.#words[word]!;
+    for (let i = piece; i < next; i++) bytes += words[this.#iovecWord + i * IOVEC_WORDS + Iovec.LEN / 4]!;
     counters.sent += taken;
     counters.sentBytes += bytes;
+    return next;
   }
 
   /** Waits where the kernel's queue is full; returns the cost in attempts, 0 = this errno is no such thing. */

@@ -60,6 +60,7 @@ export const PACKET_LOSS = 14;
 export const PACKET_TIMESTAMP = 17;
 export const PACKET_FANOUT = 18;
 export const PACKET_QDISC_BYPASS = 20;
+export const PACKET_VNET_HDR = 15;
 export const PACKET_IGNORE_OUTGOING = 23;
 export const PACKET_OUTGOING = 4;
 export const PACKET_FANOUT_HASH = 0;
@@ -87,6 +88,20 @@ export const SockaddrIn6 = { FAMILY: 0, PORT: 2, FLOWINFO: 4, ADDR: 8, SCOPE_ID:
 
 /** struct iovec, include/uapi/linux/uio.h. */
 export const Iovec = { BASE: 0, LEN: 8, SIZE: 16 } as const;
+
+/** struct virtio_net_hdr, include/uapi/linux/virtio_net.h: what is left to the device, in front of a frame. */
+export const VirtioNetHdr = {
+  FLAGS: 0,
+  GSO_TYPE: 1,
+  HDR_LEN: 2,
+  GSO_SIZE: 4,
+  CSUM_START: 6,
+  CSUM_OFFSET: 8,
+  SIZE: 10,
+} as const;
+export const VIRTIO_NET_HDR_F_NEEDS_CSUM = 1;
+export const VIRTIO_NET_HDR_GSO_TCPV4 = 1;
+export const VIRTIO_NET_HDR_GSO_TCPV6 = 4;
 
 /** struct user_msghdr, include/linux/socket.h. */
 export const Msghdr = {

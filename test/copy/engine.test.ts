@@ -30,6 +30,8 @@ class Bench {
     const emitter = {
       region,
       reserve: () => 0,
+      fillsSums: () => false,
+      join: () => false,
       sendBuilt: (at: number, length: number) => void this.out.push(parse(region.bytes.slice(at, at + length))),
       sendInPlace: (from: { bytes: Uint8Array }, at: number, length: number) => {
         this.out.push(parse(from.bytes.slice(at, at + length)));

@@ -51,6 +51,8 @@ class Victim {
     return {
       region,
       reserve: () => (this.rng.below(50) === 0 ? -1 : 128),
+      fillsSums: () => false,
+      join: () => false,
       sendBuilt: (at, length) => take(region.bytes.slice(at, at + length)),
       sendInPlace: (from, at, length) => {
         if (this.rng.below(50) === 0) return false;

@@ -101,7 +101,12 @@ t.test('reordering, duplication, odd stacks and paths', (t) => {
     all,
   );
   t.pass('no options at the target; Fast Open and MPTCP of the client left out');
-  each({ habit: 'post', requests: 2, clientTraits: { mss: 16_000 } }, all);
+  let joined = 0;
+  each({ habit: 'post', requests: 2, clientTraits: { mss: 16_000 } }, (stage) => {
+    all(stage);
+    joined += stage.joined;
+  });
+  t.ok(joined > 0, 'segments that follow one another leave as one packet where the device cuts it');
   each({ habit: 'post', requests: 2, clientTraits: { mss: 16_000 }, clientLink: ROUGH, targetLink: ROUGH }, all);
   t.pass('super-packets are cut to the path');
   const sums = each({ habit: 'post', requests: 2, pathMtu: 1400 }, all);

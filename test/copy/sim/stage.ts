@@ -3,7 +3,7 @@
  * there, a target over lossy links, and a guard that checks every packet that the engine emits.
  */
 import assert from 'node:assert/strict';
-import { plainRegion, type Region } from '../../../src/base/region.ts';
+import { plainRegion } from '../../../src/base/region.ts';
 import { SumState } from '../../../src/copy/client_packet.ts';
 import type { Emitter } from '../../../src/copy/emitter.ts';
 import { CopyEngine } from '../../../src/copy/engine.ts';
@@ -16,6 +16,7 @@ import { Linktype } from '../../../src/wire/linktype.ts';
 import { act, type Habit, type ServerHabits, serve } from './application.ts';
 import { Endpoint, type EndpointTraits } from './endpoint.ts';
 import { ACK, encode, FIN, parse, RST, type Segment, SYN } from './segment.ts';
+import { SegmentingDevice } from './segmenting_device.ts';
 import { Link, type LinkTraits, MS, World } from './world.ts';
 
 export interface Scene {
@@ -60,6 +61,8 @@ export class Stage {
   readonly served: Set<number> = new Set();
   readonly lag: number[] = [];
   emitted = 0;
+  /** Of these, segments that joined a packet. */
+  joined = 0;
   fins = 0;
   resets = 0;
   connections = 0;
@@ -228,26 +231,46 @@ export class Stage {
 
   #emitter(): Emitter {
     const region = plainRegion(1 << 16);
+    // Every other scene has a device that joins packets.
+    const device = this.scene.seed % 2 === 0 ? new SegmentingDevice() : null;
+    let sentAt = 0;
     return {
       region,
+      fillsSums: () => device !== null,
       reserve: (length) => (length > region.byteLength || this.world.chance(this.scene.fullShare ?? 0) ? -1 : 0),
-      sendBuilt: (at, length, target) => this.#emitted(region, at, length, target),
+      sendBuilt: (at, length, target) => {
+        const bytes = device === null ? region.bytes.slice(at, at + length) : device.filled(region, at, length);
+        device?.note(bytes);
+        sentAt = this.world.now;
+        this.#emitted(bytes, target);
+      },
       sendInPlace: (from, at, length, target) => {
         if (this.world.chance(this.scene.fullShare ?? 0)) return false;
-        this.#emitted(from, at, length, target);
+        const bytes = from.bytes.slice(at, at + length);
+        device?.note(bytes);
+        sentAt = this.world.now;
+        this.#emitted(bytes, target);
+        return true;
+      },
+      join: (from, at, length, isPush) => {
+        if (device === null) return false;
+        if (this.world.now !== sentAt || this.world.chance(0.1)) device.flush();
+        const bytes = device.join(from, at, length, isPush);
+        if (bytes === null) return false;
+        this.joined++;
+        this.#emitted(bytes, 0);
         return true;
       },
     };
   }
 
-  #emitted(region: Region, at: number, length: number, target: number): void {
+  #emitted(bytes: Uint8Array<ArrayBuffer>, target: number): void {
     this.emitted++;
     assert.equal(target, 0);
-    const bytes = region.bytes.slice(at, at + length);
     this.#guard(bytes);
-    if (this.scene.pathMtu && length > this.scene.pathMtu) {
+    if (this.scene.pathMtu && bytes.length > this.scene.pathMtu) {
       this.world.after(1, () => {
-        this.engine.onSendError(new DataView(bytes.buffer), 0, length, true);
+        this.engine.onSendError(new DataView(bytes.buffer), 0, bytes.length, true);
         this.#sleep();
       });
       return;
