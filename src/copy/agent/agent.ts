@@ -11,6 +11,7 @@ import { setTimeout as rest } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { OperatorError } from '../../base/errors.ts';
 import { monotonicSeconds } from '../../device/host.ts';
+import { Waker } from '../../device/wake.ts';
 import { type CompareReport, Comparison } from '../compare/comparison.ts';
 import type { EngineOptions } from '../options.ts';
 import { errorOf, type WorkerCommand, type WorkerMessage, type WorkerStart } from './messages.ts';
@@ -61,6 +62,8 @@ export async function startAgent(spec: AgentSpec, events: AgentEvents = {}): Pro
 
 interface Seat {
   worker: Worker | null;
+  /** Wakes it for a command or an order. */
+  readonly waker: Waker;
   startedMs: number;
   crashes: number;
 }
@@ -97,7 +100,12 @@ export class CopyAgent {
     this.#rows = new AgentRows(spec.workers);
     this.#comparison = spec.compare === true ? new Comparison(spec.workers) : null;
     this.#macs = spec.targets.map(({ macs }) => macs);
-    this.#seats = Array.from({ length: spec.workers }, () => ({ worker: null, startedMs: 0, crashes: 0 }));
+    this.#seats = Array.from({ length: spec.workers }, () => ({
+      worker: null,
+      waker: new Waker(),
+      startedMs: 0,
+      crashes: 0,
+    }));
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
       this.#fail = reject;
@@ -130,6 +138,7 @@ export class CopyAgent {
       worker: i,
       rows: this.#rows.buffer,
       compareRows: this.#comparison?.buffer ?? null,
+      wakeFd: seat.waker.fd,
       epochSeconds: this.#epochSeconds,
     };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
@@ -195,6 +204,7 @@ export class CopyAgent {
     this.#isOver = true;
     this.#endedMs = performance.now();
     for (const timer of this.#timers) clearTimeout(timer);
+    for (const { waker } of this.#seats) waker.close();
     this.#swallow?.tearDown();
     this.#end(this.snapshot());
   }
@@ -221,6 +231,7 @@ export class CopyAgent {
   stop(): void {
     this.#isOver = true;
     this.#rows.order = AgentOrder.Close;
+    this.#wake();
     const timer = setTimeout(() => void this.kill(), this.#spec.closeMs + STOP_MS_EXTRA);
     timer.unref();
     this.#timers.push(timer);
@@ -230,11 +241,17 @@ export class CopyAgent {
   async kill(): Promise<void> {
     this.#isOver = true;
     this.#rows.order = AgentOrder.Stop;
+    this.#wake();
     for (const timer of this.#timers) clearTimeout(timer);
     const endMs = performance.now() + KILL_MS;
     while (performance.now() < endMs && this.#seats.some(({ worker }) => worker !== null)) await rest(KILL_LOOK_MS);
     await Promise.all(this.#seats.map(({ worker }) => worker?.terminate()));
+    for (const { waker } of this.#seats) waker.close();
     this.#swallow?.tearDown();
+  }
+
+  #wake(): void {
+    for (const { waker } of this.#seats) waker.wake();
   }
 
   /** Ends a worker as a crash would: for tests of what becomes of it. */
@@ -250,6 +267,7 @@ export class CopyAgent {
 
   #tell(command: WorkerCommand): void {
     for (const { worker } of this.#seats) worker?.postMessage(command);
+    this.#wake();
   }
 
   /** Above the share no session begins; those that run go on. */

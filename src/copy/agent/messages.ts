@@ -9,6 +9,8 @@ export interface WorkerStart {
   readonly rows: SharedArrayBuffer;
   /** Rows of `compare/rows.ts`; null: nothing is compared. */
   readonly compareRows: SharedArrayBuffer | null;
+  /** Readable when there is a command or an order (`device/wake.ts`). */
+  readonly wakeFd: number;
   /** Second of the monotonic clock that all workers count from. */
   readonly epochSeconds: number;
 }

@@ -4,6 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { NS_PER_MS } from '../../base/units.ts';
 import { anonymousRegion, SystemClock } from '../../device/host.ts';
 import { PollSet } from '../../device/host_capture.ts';
+import { takeWake } from '../../device/wake.ts';
 import { SAME_IDENTITY } from '../admission.ts';
 import { CompareSide } from '../compare/side.ts';
 import { CopyEngine } from '../engine.ts';
@@ -18,10 +19,7 @@ import { AgentRings } from './rings.ts';
 import { AgentCell, AgentOrder, AgentRows } from './rows.ts';
 import { TunnelReplies } from './tunnel_replies.ts';
 
-/**
- * Longest sleep, and longest time without Node's event loop, which costs more than a turn: orders and messages are
- * looked for in between.
- */
+/** Longest sleep, and longest time without Node's event loop, which costs more than a turn. */
 const EVENTS_MS = 100;
 /** Longest sleep while the tunnel needs the event loop: over TLS, and until it is connected again. */
 const TUNNEL_SLEEP_MS = 10;
@@ -145,7 +143,7 @@ class CopyWorker {
       if (this.#tunnel !== null) frames += this.#tunnel.read();
       const nowMs = performance.now();
       if (nowMs - this.#lookedMs >= LOOK_MS) this.#look(nowMs);
-      if (frames === 0) this.#sleep(dueNs);
+      if (frames === 0 && this.#sleep(dueNs)) break;
       if (nowMs >= endMs || this.#needsEvents || isOver()) break;
     }
     await nextTurn();
@@ -162,15 +160,18 @@ class CopyWorker {
     while (!isOver());
   }
 
-  #sleep(dueNs: number): void {
+  /** Returns whether the main thread has something to say. */
+  #sleep(dueNs: number): boolean {
     const tunnel = this.#tunnel === null ? -1 : this.#tunnel.client.fd;
+    const { wakeFd } = this.#start;
     if (tunnel !== this.#polledTunnel) {
       this.#polledTunnel = tunnel;
-      this.#poll = new PollSet(tunnel < 0 ? this.#rings.fds : [...this.#rings.fds, tunnel]);
+      this.#poll = new PollSet([wakeFd, ...this.#rings.fds, ...(tunnel < 0 ? [] : [tunnel])]);
     }
     const nextNs = Math.min(dueNs, this.#engine.nextTimerNs());
     const waitMs = Math.ceil((nextNs - this.#clock.nowNs()) / NS_PER_MS);
-    this.#poll.wait(Math.max(0, Math.min(this.#needsEvents ? TUNNEL_SLEEP_MS : EVENTS_MS, waitMs)));
+    const found = this.#poll.wait(Math.max(0, Math.min(this.#needsEvents ? TUNNEL_SLEEP_MS : EVENTS_MS, waitMs)));
+    return found > 0 && this.#poll.events(0) !== 0 && takeWake(wakeFd);
   }
 
   #look(nowMs: number): void {
