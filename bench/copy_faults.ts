@@ -154,6 +154,21 @@ const ENDS: readonly Scenario[] = [
   },
 ];
 
+const STOPPED: Omit<Scenario, 'name'> = {
+  load: wrk(8, { pauseMs: 1 }),
+  during: async (rig, seconds) => {
+    await rest(seconds * 200);
+    rig.agent!.child.kill('SIGSTOP');
+    await rest(2_000);
+    rig.agent!.child.kill('SIGCONT');
+    return [];
+  },
+  check: ({ outcome, report }) => {
+    if (outcome.missing > 0 && report.kernelDrops === 0) throw new Error(`${outcome.missing} missing, no drop counted`);
+    return `${report.kernelDrops} dropped by the kernel`;
+  },
+};
+
 const AGENT: readonly Scenario[] = [
   {
     name: 'older-connections',
@@ -180,23 +195,8 @@ const AGENT: readonly Scenario[] = [
     },
     check: ({ report }) => `${report.counts.SessionsTakenUp} sessions taken up`,
   },
-  {
-    name: 'agent-stopped-2s',
-    load: wrk(8, { pauseMs: 1 }),
-    during: async (rig, seconds) => {
-      await rest(seconds * 200);
-      rig.agent!.child.kill('SIGSTOP');
-      await rest(2_000);
-      rig.agent!.child.kill('SIGCONT');
-      return [];
-    },
-    least: 0,
-    check: ({ outcome, report }) => {
-      if (outcome.missing > 0 && report.kernelDrops === 0)
-        throw new Error(`${outcome.missing} missing, no drop counted`);
-      return `${report.kernelDrops} dropped by the kernel`;
-    },
-  },
+  { name: 'agent-stopped-2s', ...STOPPED, least: 0 },
+  { name: 'agent-stopped-2s-256m', ...STOPPED, options: () => ['--buffer-size', '256M'] },
 ];
 
 export const FAULTS: readonly Scenario[] = [...LOSS, ...ENDS, ...AGENT];

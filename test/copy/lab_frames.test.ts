@@ -32,8 +32,8 @@ async function record(rig: Rig): Promise<{ readonly file: string; readonly lines
   return { file, lines };
 }
 
-function send(rig: Rig, file: string): void {
-  rig.clients.run([process.execPath, program('tsreplay'), '-i', 'eth0', '--quiet', file]);
+function send(rig: Rig, file: string, ...options: string[]): void {
+  rig.clients.run([process.execPath, program('tsreplay'), '-i', 'eth0', '--quiet', ...options, file]);
 }
 
 t.test('frames with a VLAN tag', { skip }, async (t) => {
@@ -76,7 +76,7 @@ t.test('hostile frames: nothing but the target is sent to, and copying goes on',
   rig.watchStrays();
   await rig.startAgent(...LOCAL);
   for (let round = 0; round < 3; round++) {
-    send(rig, file);
+    send(rig, file, '--multiplier', '4');
     spoil(file, SEED + round);
   }
   rig.clearLogs();

@@ -73,12 +73,16 @@ t.test('an agent that is started again; a firewall that refuses for a while', { 
   const rig = await makeRig({ repliesVia: 'production' });
   t.teardown(() => rig.lab.teardown());
   await rig.startLineServers();
-  const options = [...BOTH, ...rig.interceptOptions('local')];
+  const options = [...BOTH, ...rig.interceptOptions('local'), '--json'];
   await rig.startAgent(...options);
   const clients = rig.runLineClients({ seconds: 4, connections: 8, gapMs: 10 });
   await new Promise((resolve) => setTimeout(resolve, 600));
   const gone = Date.now();
-  await rig.stopAgent();
+  const { counts } = JSON.parse((await rig.stopAgent()).trim().split('\n').at(-1)!) as {
+    counts: Record<string, number>;
+  };
+  t.match(counts, { FinPackets: 8, ResetPackets: 0, SessionsEnded: 8 }, 'SIGTERM: open sessions are closed in order');
+  t.notMatch(rig.production.run(['ip', 'rule']).stdout, /blackhole/, 'and the rule is taken away');
   await rig.startAgent(...options);
   // Of a session that it did not see begin, the second request is the first that surely is one.
   const back = Date.now() + 300;
