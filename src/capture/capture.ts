@@ -19,6 +19,7 @@ import type { CaptureSource, SourceInterface } from '../device/capture_source.ts
 import { enterNamespace, insideNamespace, PollSet, pauseMicroseconds, processCpuMs } from '../device/host_capture.ts';
 import { chooseCaptureBackend, openCaptureSource } from '../device/open_source.ts';
 import { RING_BATCH_FRAMES } from '../device/packet_ring.ts';
+import type { RingBlock } from '../device/ring_block.ts';
 import { CpuLimit } from './cpu_limit.ts';
 import { holdOf, SourceMerge } from './merge.ts';
 import { BUFFER_BYTES, type CaptureCounts, type CaptureOptions, RETIRE_MS, SNAPLEN_MAX } from './spec.ts';
@@ -33,6 +34,8 @@ const SHED_PAUSE_US = 5_000;
 const HOLD_PAUSE_US = 2_000;
 /** Several interfaces: short waits for each other. Milliseconds. */
 const MERGE_RETIRE_MS = 10;
+/** Blocks in a row before orders and the clock are looked at. */
+const BLOCKS_IN_A_ROW = 32;
 /** Batches in a row before an event loop gets its turn. */
 const BATCHES_IN_A_ROW = 16;
 
@@ -42,6 +45,15 @@ export interface CaptureShared {
   shouldStop(): boolean;
   /** Of `wanted` frames, how many may still be handed out. */
   claim(wanted: number): number;
+  /** Frames are to be claimed. */
+  readonly isLimited: boolean;
+}
+
+/** Takes frames by the block, and by the batch those that it left in the block. */
+export interface BlockTaker {
+  /** Moves `frame` and `left` of the block on. */
+  writeBlock(block: RingBlock): void;
+  writeBatch(batch: FrameBatch): void;
 }
 
 export class Capture implements AsyncIterable<FrameBatch> {
@@ -95,6 +107,41 @@ export class Capture implements AsyncIterable<FrameBatch> {
     if (timeoutMs > 0) this.#wait(this.#stopped ? 1 : timeoutMs);
     this.#readSome(batch);
     return batch;
+  }
+
+  /**
+   * Whether `moveBlocks` may be used: one ring, whose frames nobody is to count or to give up before they are taken.
+   */
+  get movesBlocks(): boolean {
+    if (this.#cpu !== null || this.#wantedLeft !== Number.POSITIVE_INFINITY || this.#sources.length > 1) return false;
+    return this.#sources[0]!.blocks != null && this.#shared?.isLimited !== true;
+  }
+
+  /**
+   * Moves what is there straight from the ring to `taker`; where that is nothing, waits up to `timeoutMs`. Blocks the
+   * thread. False: this was the end. Precondition: `movesBlocks`.
+   */
+  moveBlocks(taker: BlockTaker, timeoutMs: number): boolean {
+    if (!this.#open) return false;
+    if (!this.#stopped && this.#shared?.shouldStop() === true) this.stop();
+    const source = this.#sources[0]!;
+    const blocks = source.blocks!;
+    for (let n = 0; n < BLOCKS_IN_A_ROW; n++) {
+      const block = blocks.nextBlock();
+      if (block === null) {
+        if (n === 0 && !source.ended) source.wait(this.#stopped ? 1 : timeoutMs);
+        return !source.ended;
+      }
+      const before = block.left;
+      taker.writeBlock(block);
+      const taken = before - block.left;
+      blocks.took(taken);
+      this.#delivered += taken;
+      if (block.left === 0) continue;
+      this.#delivered += source.read(this.#batch);
+      taker.writeBatch(this.#batch);
+    }
+    return true;
   }
 
   #shedAll(batch: FrameBatch): FrameBatch {

@@ -49,6 +49,10 @@ export class CaptureControl implements CaptureShared {
     this.#cells[HAS_LIMIT] = 1;
   }
 
+  get isLimited(): boolean {
+    return this.#cells[HAS_LIMIT] !== 0;
+  }
+
   claim(wanted: number): number {
     if (this.#cells[HAS_LIMIT] === 0) return wanted;
     const left = Atomics.sub(this.#cells, LEFT, wanted);

@@ -67,6 +67,7 @@ export class OpenedRun {
   #printedBytes = 0;
   readonly #tellFault: (fault: ErrorMessage) => void;
   #faultsTold = 0;
+  readonly #blocksThread: boolean;
 
   /**
    * `tellFault`: hears at once of what breaks while other interfaces go on. Throws an OperatorError.
@@ -75,6 +76,7 @@ export class OpenedRun {
     this.#tellFault = tellFault;
     this.#start = start;
     this.#control = control;
+    this.#blocksThread = ownThread;
     const options = ownThread ? enterCaptureNamespace(start.capture) : start.capture;
     this.#capture = openCapture({ ...options, wait: ownThread ? 'block' : 'yield', idleMs: TICK_MS }, control);
     this.#row = control.counters.row(start.worker);
@@ -119,6 +121,11 @@ export class OpenedRun {
     const stages = this.#stages;
     const printer = this.#printer;
     if (this.#start.capture.files === undefined) this.#openSink(this.#capture.interfaces);
+    const plain = printer === null && stages.length === 0 && this.#blocksThread ? this.#sink : null;
+    if (plain !== null && this.#capture.movesBlocks) {
+      this.#moveBlocks(plain);
+      return;
+    }
     let tickedMs = Date.now();
     for await (const batch of this.#capture) {
       if (batch.count > 0) {
@@ -140,6 +147,22 @@ export class OpenedRun {
       }
     }
     if (this.#sink === null && this.#start.output.sink !== null) this.#openSink(this.#fileInterfaces());
+  }
+
+  /** From the ring to the file, nothing in between: no batch, and no turn of the event loop. */
+  #moveBlocks(sink: CaptureSink): void {
+    let tickedMs = Date.now();
+    while (this.#capture.moveBlocks(sink, TICK_MS / 2)) {
+      const nowMs = Date.now();
+      if (nowMs - tickedMs >= TICK_MS) {
+        tickedMs = nowMs;
+        this.#tick(nowMs);
+      }
+      if (!sink.ended) continue;
+      this.#publish();
+      this.#control.stop();
+      return;
+    }
   }
 
   #print(batch: FrameBatch, printer: BatchPrinter): void {

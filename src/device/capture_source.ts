@@ -2,6 +2,7 @@
 import type { FrameBatch } from '../base/batch.ts';
 import type { OperatorError } from '../base/errors.ts';
 import type { StampSource } from '../sys/packet_ring.ts';
+import type { BlockSource } from './ring_block.ts';
 import type { Source } from './source.ts';
 
 export type { StampSource };
@@ -46,6 +47,8 @@ export interface CaptureSource extends Source {
   readonly filtered: number;
   /** A quarter of the kernel's buffer waits to be read, or more; absent where that is not known. */
   readonly isFilling?: boolean;
+  /** Where frames can be taken by the block as well, instead of `read`; absent or null: they cannot. */
+  readonly blocks?: BlockSource | null;
   updateStatistics(): void;
   shed(): number;
   halt(): void;

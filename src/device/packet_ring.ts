@@ -30,6 +30,7 @@ import type { CaptureSource, SourceInterface, SourceStatistics } from './capture
 import { deviceFault } from './fault_error.ts';
 import { SLL2_HEADER_BYTES } from './kernel_filter.ts';
 import { interfaceExists } from './link.ts';
+import { type BlockSource, RingBlock } from './ring_block.ts';
 
 const ETHERTYPE_VLAN = 0x8100;
 const VLAN_TAG_BYTES = 4;
@@ -60,7 +61,7 @@ export interface PacketRingSpec {
 /** The clock in milliseconds, for the end of a capture only. */
 export type NowMs = () => number;
 
-export class PacketRingSource implements CaptureSource {
+export class PacketRingSource implements CaptureSource, BlockSource {
   readonly name: string;
   readonly interfaces: readonly SourceInterface[];
   readonly fd: number;
@@ -83,10 +84,9 @@ export class PacketRingSource implements CaptureSource {
   readonly #interfaceDrops: () => number;
   readonly #interfaceDropsBefore: number;
   readonly #now: NowMs;
-  /** The block being read, and what is left of it. */
+  /** The block being read: where it begins, and what is left of it. */
   #block = 0;
-  #frame = 0;
-  #left = 0;
+  readonly #rest: RingBlock;
   #held = false;
   /** Frames that came out of the ring. */
   #taken = 0;
@@ -101,7 +101,8 @@ export class PacketRingSource implements CaptureSource {
     this.#ring = spec.ring;
     this.#region = spec.ring.region;
     this.#view = spec.ring.region.view;
-    this.#words = new Int32Array(this.#region.bytes.buffer, 0, this.#region.byteLength >>> 2);
+    this.#rest = new RingBlock(this.#region);
+    this.#words = this.#rest.words;
     this.#blockBytes = spec.blockBytes;
     this.#bytes = spec.blockBytes * spec.blocks;
     this.#cooked = spec.cooked;
@@ -122,7 +123,7 @@ export class PacketRingSource implements CaptureSource {
     batch.region = this.#region;
     batch.count = 0;
     while (batch.count === 0) {
-      if (this.#left === 0) {
+      if (this.#rest.left === 0) {
         if (this.#held) this.#release();
         if (!this.#takeBlock()) return this.#atEnd();
       }
@@ -132,12 +133,29 @@ export class PacketRingSource implements CaptureSource {
     return batch.count;
   }
 
+  /** Not where a header is to be made, or a filter to be run, for each frame. */
+  get blocks(): BlockSource | null {
+    return this.#cooked || this.#filter !== null ? null : this;
+  }
+
+  nextBlock(): RingBlock | null {
+    if (this.#rest.left > 0) return this.#rest;
+    if (this.#held) this.#release();
+    if (this.#takeBlock()) return this.#rest;
+    this.#atEnd();
+    return null;
+  }
+
+  took(frames: number): void {
+    this.#taken += frames;
+  }
+
   /** Block status is written by the kernel last: an atomic load orders what is read after it. */
   #takeBlock(): boolean {
     const status = Atomics.load(this.#words, (this.#block + TpacketBlock.STATUS) >>> 2);
     if ((status & TP_STATUS_USER) === 0) return false;
-    this.#left = this.#words[(this.#block + TpacketBlock.NUM_PKTS) >>> 2]!;
-    this.#frame = this.#block + this.#words[(this.#block + TpacketBlock.OFFSET_TO_FIRST) >>> 2]!;
+    this.#rest.left = this.#words[(this.#block + TpacketBlock.NUM_PKTS) >>> 2]!;
+    this.#rest.frame = this.#block + this.#words[(this.#block + TpacketBlock.OFFSET_TO_FIRST) >>> 2]!;
     this.#held = true;
     this.#blocksTaken++;
     if ((status & TP_STATUS_BLK_TMO) !== 0) this.#allFull = false;
@@ -155,11 +173,11 @@ export class PacketRingSource implements CaptureSource {
   #fill(batch: FrameBatch): void {
     const words = this.#words;
     const { at, caplen, len, sec, nsec, linktype, interfaceIndex, sum } = batch;
-    const count = Math.min(this.#left, batch.capacity);
+    const count = Math.min(this.#rest.left, batch.capacity);
     const snaplen = this.#snaplen;
     const type = this.#linktype;
     const index = this.#interfaceIndex;
-    let frame = this.#frame;
+    let frame = this.#rest.frame;
     this.#headroom = 0x7fff_ffff;
     for (let i = 0; i < count; i++) {
       const word = frame >>> 2;
@@ -181,8 +199,8 @@ export class PacketRingSource implements CaptureSource {
       if (headroom < this.#headroom) this.#headroom = headroom;
       frame += words[word + (Tpacket3Hdr.NEXT_OFFSET >>> 2)]!;
     }
-    this.#frame = frame;
-    this.#left -= count;
+    this.#rest.frame = frame;
+    this.#rest.left -= count;
     this.#taken += count;
     batch.count = count;
     batch.headroomBytes = this.#headroom;
@@ -278,14 +296,14 @@ export class PacketRingSource implements CaptureSource {
   shed(): number {
     let frames = 0;
     if (this.#held) {
-      frames += this.#left;
-      this.#left = 0;
+      frames += this.#rest.left;
+      this.#rest.left = 0;
       this.#release();
     }
     // At most once around: the kernel may fill blocks as fast as they are released.
     for (let seen = 0; seen < this.#bytes && this.#takeBlock(); seen += this.#blockBytes) {
-      frames += this.#left;
-      this.#left = 0;
+      frames += this.#rest.left;
+      this.#rest.left = 0;
       this.#release();
     }
     this.#taken += frames;
@@ -293,7 +311,7 @@ export class PacketRingSource implements CaptureSource {
   }
 
   wait(timeoutMs: number): void {
-    if (this.#left > 0 || this.ended) return;
+    if (this.#rest.left > 0 || this.ended) return;
     if (timeoutMs > 0 && this.#gather(timeoutMs)) return;
     const events = pollDescriptor(this.fd, POLLIN, timeoutMs);
     if ((events & POLLERR) !== 0) this.#break();

@@ -3,6 +3,7 @@
 import type { FrameBatch } from '../../base/batch.ts';
 import { OperatorError } from '../../base/errors.ts';
 import { FRAME_BYTES_MAX } from '../../base/region.ts';
+import type { RingBlock } from '../../device/ring_block.ts';
 import type { FileSummary } from './file_chain.ts';
 import { Gather } from './gather.ts';
 import type { RecordOutput } from './output.ts';
@@ -105,7 +106,11 @@ export class RecordSink implements CaptureSink {
         continue;
       }
       const mayNotStay = this.#fileBytes > this.#rotation.bytesMost || this.#filePackets > this.#rotation.packetsMost;
-      if ((mayNotStay || !this.#isOpen) && !this.#turn(batch, i)) continue;
+      if (mayNotStay && i > 0) this.#lastSec = batch.sec[i - 1]! + batch.nsec[i - 1]! * 1e-9;
+      if ((mayNotStay || !this.#isOpen) && !this.#turn()) {
+        this.#countRefused();
+        continue;
+      }
       if (!gather.hasBlock || !gather.add(batch, i)) {
         if (!this.#addAfterFlush(batch, i)) continue;
       }
@@ -115,6 +120,48 @@ export class RecordSink implements CaptureSink {
       this.#fileFrameBytes += caplen;
     }
     this.#lastSec = batch.sec[count - 1]! + batch.nsec[count - 1]! * 1e-9;
+    this.#handOnDue();
+  }
+
+  writeBlock(block: RingBlock): void {
+    if (this.#rotation.isTimeDue(this.#nowMs) && this.#output.canRotate) this.#finish(RotationReason.Time);
+    const isRing = this.#format.ringUnitNs !== 0;
+    while (isRing && block.left > 0 && this.#makeReady()) {
+      if (this.#addBlock(block) > 0) continue;
+      if (this.#gather.isEmpty) break;
+      // no room: once more with all of it
+      this.#handOn();
+      if (!this.#hasBlock() || this.#addBlock(block) === 0) break;
+    }
+    this.#handOnDue();
+  }
+
+  /** A file that takes a frame, and memory for it. False: there is none, `writeBatch` counts what that costs. */
+  #makeReady(): boolean {
+    if (this.ended) return false;
+    const isFull = this.#fileBytes > this.#rotation.bytesMost || this.#filePackets > this.#rotation.packetsMost;
+    if (isFull || !this.#isOpen) {
+      if (!this.#output.canRotate || !this.#turn()) return false;
+    }
+    return this.#hasBlock();
+  }
+
+  #addBlock(block: RingBlock): number {
+    const gather = this.#gather;
+    const before = gather.bytes;
+    const frameBytesBefore = gather.frameBytesAdded;
+    const bytesLeft = this.#rotation.bytesMost - this.#fileBytes;
+    if (this.#filePackets === 0) this.#firstSec = block.stampOf(block.frame);
+    const added = gather.addBlock(block, bytesLeft, this.#rotation.packetsMost + 1 - this.#filePackets);
+    if (added > 0) this.#lastSec = block.stampOf(block.last);
+    this.#filePackets += added;
+    this.#fileBytes += gather.bytes - before;
+    this.#fileFrameBytes += gather.frameBytesAdded - frameBytesBefore;
+    return added;
+  }
+
+  #handOnDue(): void {
+    const gather = this.#gather;
     if (gather.references > 0 || gather.bytes >= FLUSH_BYTES || this.#flushMs === 0) this.#handOn();
   }
 
@@ -138,36 +185,24 @@ export class RecordSink implements CaptureSink {
     return added;
   }
 
-  /**
-   * Ends the current file where it is full, and begins the next with frame `i`. False: that cannot be, and the frame is
-   * counted.
-   */
-  #turn(batch: FrameBatch, i: number): boolean {
-    if (this.ended) {
-      this.stats.droppedEnded++;
-      return false;
-    }
-    if (!this.#output.canRotate) {
-      this.stats.droppedCompressor++;
-      return false;
-    }
-    if (i > 0) this.#lastSec = batch.sec[i - 1]! + batch.nsec[i - 1]! * 1e-9;
+  /** Ends the current file where it is full, and begins the next. False: that cannot be. */
+  #turn(): boolean {
+    if (this.ended || !this.#output.canRotate) return false;
     if (this.#isOpen) this.#finish(this.#rotation.due(this.#fileBytes, this.#filePackets));
     this.#begin();
-    if (this.fault === null) return true;
-    this.stats.droppedEnded++;
-    return false;
+    return this.fault === null;
+  }
+
+  #countRefused(): void {
+    if (this.ended) this.stats.droppedEnded++;
+    else this.stats.droppedCompressor++;
   }
 
   /** Hands on what was gathered to make room for frame `i`. False: there is none, and the frame is counted. */
   #addAfterFlush(batch: FrameBatch, i: number): boolean {
     this.#handOn();
-    if (this.ended) {
-      this.stats.droppedEnded++;
-      return false;
-    }
-    if (this.#hasBlock() && this.#gather.add(batch, i)) return true;
-    this.stats.droppedCompressor++;
+    if (!this.ended && this.#hasBlock() && this.#gather.add(batch, i)) return true;
+    this.#countRefused();
     return false;
   }
 

@@ -9,15 +9,19 @@
  */
 import type { FrameBatch } from '../../base/batch.ts';
 import type { Region } from '../../base/region.ts';
+import { RING_HAS_TAG, type RingBlock, RingWord } from '../../device/ring_block.ts';
 import { RECORDS_MAX, VectorList } from '../../device/vector_list.ts';
 import { copyFrame } from '../../pcap/copy.ts';
 import type { RecordFormat } from './record_format.ts';
-import { regionWords, SLACK_BYTES, WORDS_BYTES_MAX } from './word_records.ts';
+import { copyEights, EIGHTS_SLACK_BYTES, regionWords, SLACK_BYTES, WORDS_BYTES_MAX } from './word_records.ts';
 
 /** Frames from this length on are not copied. */
 export const REFERENCE_BYTES_MIN = 768;
 /** Header, frame, trailer. */
 const PIECES_A_RECORD = 3;
+/** A pcap record's header, and where the words of the same meaning begin in a ring's. */
+const RECORD_HEADER_BYTES = 16;
+const RING_HEADER_AT: number = RingWord.Sec << 2;
 /** Most that a record written by words takes in the block. */
 const WORD_RECORD_BYTES_MAX: number = WORDS_BYTES_MAX + 64 + SLACK_BYTES;
 
@@ -29,7 +33,7 @@ export class Gather {
   references = 0;
   /** Of the records gathered. */
   bytes = 0;
-  /** Of all frames that `addShort` ever added. */
+  /** Of all frames that were ever added. */
   frameBytesAdded = 0;
   readonly #format: RecordFormat;
   readonly #refers: boolean;
@@ -38,6 +42,8 @@ export class Gather {
   #wordsOf: Region | null = null;
   #sourceWords: Int32Array | null = null;
   #used = 0;
+  /** Of the records gathered, without headers. */
+  #frameBytes = 0;
   /** Bytes of the block that the list has. */
   #sealed = 0;
 
@@ -54,6 +60,7 @@ export class Gather {
     this.#used = 0;
     this.#sealed = 0;
     this.bytes = 0;
+    this.#frameBytes = 0;
     this.references = 0;
     this.list.clear();
   }
@@ -100,7 +107,7 @@ export class Gather {
     this.caplens[list.records] = caplen;
     list.endRecord(header + caplen + trailer);
     this.#used = at + own;
-    this.bytes += header + caplen + trailer;
+    this.#count(header + caplen + trailer, caplen);
     return true;
   }
 
@@ -140,8 +147,7 @@ export class Gather {
     }
     this.list.records = record;
     this.#used = used;
-    this.bytes += used - start;
-    this.frameBytesAdded += frameBytes;
+    this.#count(used - start, frameBytes);
     return i - first;
   }
 
@@ -160,6 +166,81 @@ export class Gather {
     return this.#sourceWords;
   }
 
+  /**
+   * Adds frames of a ring's block, from its `frame` on, straight from the ring's words, and moves the block on. Stops
+   * in front of the first that has to become a batch (a tag to put back, the end of the region), where there is no
+   * room, or once the run has more than `bytesMost` bytes of records or `framesMost` frames. Returns how many.
+   * Preconditions: `hasBlock`, `ringUnitNs` of the format is not 0.
+   */
+  addBlock(from: RingBlock, bytesMost: number, framesMost: number): number {
+    const source = from.region.view;
+    const target = this.#block!.view;
+    const words = from.words;
+    const { caplens } = this;
+    const { lengths } = this.list;
+    const unitNs = this.#format.ringUnitNs;
+    const endMost = from.region.byteLength - EIGHTS_SLACK_BYTES;
+    const usedMost = this.#block!.byteLength - RECORD_HEADER_BYTES - REFERENCE_BYTES_MIN - EIGHTS_SLACK_BYTES;
+    const first = this.list.records;
+    const last = first + Math.min(from.left, framesMost, RECORDS_MAX - first);
+    let record = first;
+    let frame = from.frame;
+    let taken = from.last;
+    let used = this.#used;
+    let bytes = 0;
+    for (; record < last && used <= usedMost && bytes <= bytesMost; record++) {
+      const word = frame >>> 2;
+      const caplen = words[word + RingWord.Caplen]!;
+      const at = frame + (words[word + RingWord.Start]! & 0xffff);
+      if ((words[word + RingWord.Status]! & RING_HAS_TAG) !== 0 || at + caplen > endMost) break;
+      if (caplen >= REFERENCE_BYTES_MIN && !this.#hasRoomForLong(used, caplen)) break;
+      copyEights(source, frame + RING_HEADER_AT, target, used, RECORD_HEADER_BYTES);
+      if (unitNs !== 1) target.setInt32(used + 4, (words[word + RingWord.Nsec]! / unitNs) | 0, true);
+      used += RECORD_HEADER_BYTES;
+      if (caplen < REFERENCE_BYTES_MIN) {
+        copyEights(source, at, target, used, caplen);
+        used += caplen;
+      } else used = this.#addLong(from.region, at, used, caplen);
+      caplens[record] = caplen;
+      lengths[record] = caplen + RECORD_HEADER_BYTES;
+      bytes += caplen + RECORD_HEADER_BYTES;
+      taken = frame;
+      frame += words[word + RingWord.Next]!;
+    }
+    const added = record - first;
+    from.last = taken;
+    from.frame = frame;
+    from.left -= added;
+    this.list.records = record;
+    this.#used = used;
+    this.#count(bytes, bytes - added * RECORD_HEADER_BYTES);
+    return added;
+  }
+
+  #hasRoomForLong(used: number, caplen: number): boolean {
+    if (this.#refers) return this.list.hasRoom(PIECES_A_RECORD);
+    return used + RECORD_HEADER_BYTES + caplen <= this.#block!.byteLength;
+  }
+
+  /** A frame behind its header, which ends at `used`. Returns where the next record begins. */
+  #addLong(region: Region, at: number, used: number, caplen: number): number {
+    if (!this.#refers) {
+      copyFrame(region, at, this.#block!, used, caplen);
+      return used + caplen;
+    }
+    this.#used = used;
+    this.seal();
+    this.list.add(region.address + at, caplen);
+    this.references++;
+    return used;
+  }
+
+  #count(bytes: number, frameBytes: number): void {
+    this.bytes += bytes;
+    this.#frameBytes += frameBytes;
+    this.frameBytesAdded += frameBytes;
+  }
+
   /** Puts what was written into the block since the last piece into the list. To be called before the list is used. */
   seal(): void {
     if (this.#used === this.#sealed) return;
@@ -169,6 +250,7 @@ export class Gather {
 
   /** Bytes of the first `records` frames. */
   frameBytes(records: number): number {
+    if (records === this.list.records) return this.#frameBytes;
     let sum = 0;
     for (let n = 0; n < records; n++) sum += this.caplens[n]!;
     return sum;

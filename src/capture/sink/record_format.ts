@@ -35,6 +35,8 @@ export interface RecordFormat {
    * Header, frame and trailer of frame `i`, by words (word_records.ts). Preconditions: those of `putPcapRecord`.
    */
   putRecord(block: Region, words: Int32Array, to: number, batch: FrameBatch, i: number, source: Int32Array): void;
+  /** Nanoseconds of the unit of `putHeader`'s fractions where a ring's words are nearly the header; 0: they are not. */
+  readonly ringUnitNs: number;
   /** Whether frame `i` can be said in this file. */
   accepts(batch: FrameBatch, i: number): boolean;
   /** The bytes that a file begins with. */
@@ -47,6 +49,7 @@ export class PcapRecords implements RecordFormat {
   readonly headerBytes: number = PCAP_RECORD_HEADER_BYTES;
   readonly hasWordRecords: boolean = LITTLE;
   readonly recordsAreWords: boolean = false;
+  readonly ringUnitNs: number;
   readonly #spec: CaptureSinkSpec;
   readonly #linktype: number;
   readonly #unitNs: number;
@@ -55,6 +58,7 @@ export class PcapRecords implements RecordFormat {
     this.#spec = spec;
     this.#linktype = spec.interfaces[0]!.linktype;
     this.#unitNs = spec.timestampDigits === 9 ? 1 : 1000;
+    this.ringUnitNs = LITTLE ? this.#unitNs : 0;
   }
 
   trailerBytes(): number {
@@ -98,6 +102,7 @@ export class PcapngRecords implements RecordFormat {
   readonly headerBytes: number = PACKET_BLOCK_HEADER_BYTES;
   readonly hasWordRecords: boolean = true;
   readonly recordsAreWords: boolean = true;
+  readonly ringUnitNs: number = 0;
   readonly #spec: CaptureSinkSpec;
   readonly #linktypes: Uint16Array;
   readonly #units: number;

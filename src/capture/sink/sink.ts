@@ -4,6 +4,7 @@
  */
 import type { FrameBatch } from '../../base/batch.ts';
 import type { OperatorError } from '../../base/errors.ts';
+import type { RingBlock } from '../../device/ring_block.ts';
 
 /** An interface as a capture file describes it; pcap keeps the link type of the first only. */
 export interface SinkInterface {
@@ -112,6 +113,7 @@ export interface SinkStats {
 /**
  * ```
  * writeBatch(batch)   takes every frame: written, or counted as dropped. The batch is free again on return
+ * writeBlock(block)   the same by the block of a ring, of interface 0; what it leaves in the block is for `writeBatch`
  * tick(nowMs)         Date.now(): rotation by time, flush, another try on a full disk. Call it every 100 ms or so
  * rotate()            the next file now (SIGHUP)
  * close()             statistics, everything to disk
@@ -130,6 +132,7 @@ export interface CaptureSink {
   /** No more frames are taken: a fault, a pipe's reader is gone (no fault), or the last file of `-W` is complete. */
   readonly ended: boolean;
   writeBatch(batch: FrameBatch): void;
+  writeBlock(block: RingBlock): void;
   tick(nowMs: number): void;
   flush(): void;
   rotate(): void;
