@@ -39,7 +39,7 @@ const ADDRESS = Tpacket3Hdr.SIZE;
 /** How long `halt` waits for frames that the kernel counted but has not handed over. */
 const DRAIN_MS_MAX = 1000;
 /** Longest pause that lets full blocks gather, and the share of the ring that may gather. */
-const GATHER_MS_MAX = 20;
+const GATHER_MS_MAX = 40;
 const GATHER_SHARE = 16;
 /** Between going down and being gone. */
 const REMOVAL_PAUSE_US = 50_000;
@@ -91,9 +91,9 @@ export class PacketRingSource implements CaptureSource, BlockSource {
   /** Frames that came out of the ring. */
   #taken = 0;
   #headroom: number;
-  /** Since the last `wait`: blocks taken, and whether each was full rather than handed over because time had passed. */
+  /** Since the last `wait`: blocks taken, and those that were full rather than handed over because time had passed. */
   #blocksTaken = 0;
-  #allFull = true;
+  #fullTaken = 0;
   #gatherMs = 0;
   #haltedMs = -1;
 
@@ -158,7 +158,7 @@ export class PacketRingSource implements CaptureSource, BlockSource {
     this.#rest.frame = this.#block + this.#words[(this.#block + TpacketBlock.OFFSET_TO_FIRST) >>> 2]!;
     this.#held = true;
     this.#blocksTaken++;
-    if ((status & TP_STATUS_BLK_TMO) !== 0) this.#allFull = false;
+    if ((status & TP_STATUS_BLK_TMO) === 0) this.#fullTaken++;
     return true;
   }
 
@@ -326,11 +326,13 @@ export class PacketRingSource implements CaptureSource, BlockSource {
   #gather(timeoutMs: number): boolean {
     const most = this.#bytes / this.#blockBytes / GATHER_SHARE;
     const taken = this.#blocksTaken;
+    const full = this.#fullTaken;
     this.#blocksTaken = 0;
-    if (!this.#allFull || this.#haltedMs >= 0) this.#gatherMs = 0;
+    // one of them may be handed over early at any load: the kernel's timer runs on its own (Linux 6.18)
+    if ((taken > 0 && full === 0) || this.#haltedMs >= 0) this.#gatherMs = 0;
     else if (taken > most) this.#gatherMs >>= 1;
     else if (taken > 0 && taken * 2 <= most) this.#gatherMs = Math.min(GATHER_MS_MAX, this.#gatherMs * 2 + 1);
-    this.#allFull = true;
+    this.#fullTaken = 0;
     if (this.#gatherMs === 0 || taken === 0) return false;
     pauseMicroseconds(Math.min(this.#gatherMs, timeoutMs) * 1000);
     return (Atomics.load(this.#words, (this.#block + TpacketBlock.STATUS) >>> 2) & TP_STATUS_USER) !== 0;
