@@ -9,7 +9,7 @@
  * ```
  * Lifetime: a batch and the bytes it points to are valid until the next one is asked for (the next turn of the loop);
  * they lie in the kernel's ring, which gets them back then. Copy what is to stay. Leaving the loop closes the capture.
- * Frames of several interfaces come in the order of their stamps, a batch being of one of them (merge.ts).
+ * Frames of several interfaces come in the order of their stamps (merge.ts), copied.
  */
 import { FrameBatch as Batch, type FrameBatch } from '../base/batch.ts';
 import { OperatorError } from '../base/errors.ts';
@@ -246,6 +246,7 @@ export class Capture implements AsyncIterable<FrameBatch> {
     this.counts();
     this.#open = false;
     for (const source of this.#sources) source.close();
+    this.#merge?.close();
   }
 }
 

@@ -84,11 +84,6 @@ export class OpenedRun {
     this.#flushes = control.flushes;
   }
 
-  get #isMerged(): boolean {
-    const { interfaces = [], merge } = this.#start.capture;
-    return interfaces.length > 1 || merge === true;
-  }
-
   get interfaces(): readonly SourceInterface[] {
     return this.#capture.interfaces;
   }
@@ -247,7 +242,7 @@ export class OpenedRun {
     if (sink === null) return;
     const filter = this.#start.capture.filter ?? '';
     const described = interfaces.map((one) => (filter === '' ? one : { ...one, filter }));
-    this.#sink = openCaptureSink({ ...sink, interfaces: described, copies: this.#isMerged });
+    this.#sink = openCaptureSink({ ...sink, interfaces: described });
   }
 
   /** All interfaces of the captures: those of pcapng files may stand anywhere in them. */

@@ -40,8 +40,8 @@ const NOTES: readonly string[] = [
    80. On interfaces it is compiled by libpcap and run by the kernel, attached before the first packet comes in; on
    captures it is run here.`,
   `Frames of 768 bytes and more go from the kernel's ring to the file with writev, without a copy in this process;
-   shorter ones are copied once, which is cheaper for them, and so is everything with --compress, --backend libpcap
-   and cap.`,
+   shorter ones are copied once, which is cheaper for them, and so is everything with --compress, several
+   interfaces, --backend libpcap and cap.`,
   `Packets of several interfaces are written in the order of their stamps: they wait for each other, 40 ms at most,
    and not where the kernel's buffer is filling, so that none is lost for the sake of order. Workers write files of
    their own, each in order; tscap -r with --merge makes one of them.`,

@@ -66,7 +66,7 @@ export class RecordSink implements CaptureSink {
     this.#format = format;
     this.#output = output;
     this.#rotation = rotation;
-    this.#gather = new Gather(format, !output.keepsBlocks && spec.copies !== true);
+    this.#gather = new Gather(format, !output.keepsBlocks);
     this.#flushMs = spec.flushMs ?? 1000;
     this.#counts = spec.interfaces.map(() => null);
     this.#nowMs = nowMs;

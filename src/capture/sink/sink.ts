@@ -79,8 +79,6 @@ export interface CaptureSinkSpec {
   readonly diskFull?: 'remove-oldest' | 'stop';
   /** JSON lines, one per finished or removed file, appended to this path. */
   readonly indexPath?: string;
-  /** Batches are small: every frame is copied, as a write for each batch costs more. Default false. */
-  readonly copies?: boolean;
   /** Milliseconds after which `tick` hands on what is buffered. Default 1000; 0: every batch at once. */
   readonly flushMs?: number;
 }
