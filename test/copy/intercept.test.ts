@@ -10,6 +10,7 @@ import { startNginx } from '../../lab/servers.ts';
 import type { AgentResult, AgentTask } from './intercept_agent.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli/tsintercept.js', import.meta.url));
+const TSCOPY = fileURLToPath(new URL('../../src/cli/tscopy.js', import.meta.url));
 const AGENT = fileURLToPath(new URL('./intercept_agent.js', import.meta.url));
 const skip = labUnavailable('nginx', 'tcpdump', 'curl', 'ss') ?? false;
 const TUNNEL_PORT = 36_524;
@@ -301,6 +302,14 @@ t.test('a service in a container, behind DNAT', { skip: labUnavailable('nginx', 
   const replies = lab.host('agent').run(['tcpdump', '-nr', file, 'dst host 203.0.113.9'], { check: false });
   t.equal(replies.stdout, '', 'none left the host');
   agent.process.child.stdin?.end();
+  const doctor = lab
+    .host('agent')
+    .run([process.execPath, TSCOPY, 'doctor', '-i', 'eth0', '--target', '10.77.2.2:8000', '--key-file', keyFile], {
+      check: false,
+    });
+  t.equal(doctor.status, 0, 'tscopy doctor finds nothing broken');
+  t.match(doctor.stdout, /^ok +probe +swallowed/m);
+  t.match(doctor.stdout, /^ok +probe +clients/m);
   await running.stop();
 });
 
