@@ -68,8 +68,7 @@ class Way {
   }
 }
 
-/** The device that a target's packets leave by. Throws INTERFACE, PERMISSION or UNSUPPORTED. */
-export function openSink({ device, sender }: AgentTarget): Sink {
+function openSink({ device, sender }: AgentTarget): Sink {
   if (sender === 'raw_socket') return openRawSocketSink();
   if (sender === 'raw_ip') return openRawIpSink({ name: '', batchFrames: QUEUE_FRAMES });
   return openAfPacketSink({ name: device, batchFrames: QUEUE_FRAMES });
@@ -331,6 +330,16 @@ export class FrameEmitter implements Emitter {
     let frames = 0;
     for (const way of this.#ways) frames += way.refusedBefore + (way.sink?.counters.failed ?? 0);
     return frames;
+  }
+
+  /** Why the kernel or a device refused frames; null: it refused none. */
+  refusal(): string | null {
+    for (const { sink } of this.#ways) {
+      if (sink === null) return 'the device is closed';
+      if (sink.fault !== null) return sink.fault.message;
+      for (const cause of sink.counters.causes.keys()) return cause;
+    }
+    return null;
   }
 
   close(): void {

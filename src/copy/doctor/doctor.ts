@@ -9,7 +9,7 @@ import { type Check, check, hostPortText } from './check.ts';
 import { clientChecks } from './clients.ts';
 import { farChecks, tunnelChecks } from './far_checks.ts';
 import { FarEnd } from './far_end.ts';
-import { PROBED_MAX, probeTargets } from './probe.ts';
+import { PROBED_MAX, type ProbeResult, probeTargets } from './probe.ts';
 import { checksOf } from './start.ts';
 import { wayOutChecks } from './way_out.ts';
 
@@ -115,7 +115,14 @@ const notProbed = (spec: AgentSpec): readonly Check[] =>
   );
 
 async function probeChecks(spec: AgentSpec, from: readonly string[], tunnel: Tunnel | null, add: Add): Promise<void> {
-  const result = await probeTargets(spec, tunnel?.far ?? null, { from, waitMs: WAIT_MS });
+  let result: ProbeResult;
+  try {
+    result = await probeTargets(spec, tunnel?.far ?? null, { from, waitMs: WAIT_MS });
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    add([check('probe', 'left', 'broken', error.message)]);
+    return;
+  }
   if (tunnel !== null) add(farChecks(spec, result.after ?? result.before, tunnel.far.where));
   add(checksOf(result, tunnel).flat());
   const left = spec.targets.length - PROBED_MAX;

@@ -81,11 +81,13 @@ class TargetProbe {
   sent = 0;
   refusal: string | null = null;
   answer: ProbeAnswer | null = null;
-  #sender: ProbeSender | null = null;
+  readonly #index: number;
   #firstMs = 0;
 
-  constructor(target: AgentTarget, from: string, isSpare: boolean, port: number) {
+  /** `index`: of the target in the sender's list. */
+  constructor(target: AgentTarget, index: number, from: string, isSpare: boolean, port: number) {
     this.target = target;
+    this.#index = index;
     this.service = serviceOf(target.host, target.port);
     this.from = from;
     this.isSpare = isSpare;
@@ -93,20 +95,15 @@ class TargetProbe {
   }
 
   /** Sends the SYNs that are due. */
-  send(nowMs: number): void {
+  send(sender: ProbeSender, nowMs: number): void {
     if (this.answer !== null || this.refusal !== null || this.sent >= SYN_MS.length) return;
     if (this.sent > 0 && nowMs - this.#firstMs < SYN_MS[this.sent]!) return;
-    try {
-      this.#sender ??= new ProbeSender(this.target);
-      const refusal = this.#sender.sendSyn(this.packet);
-      if (this.sent === 0) {
-        this.#firstMs = nowMs;
-        this.refusal = refusal;
-      }
-      if (refusal === null) this.sent++;
-    } catch (error) {
-      this.refusal = (error as Error).message;
+    const refusal = sender.sendSyn(this.#index, this.packet);
+    if (this.sent === 0) {
+      this.#firstMs = nowMs;
+      this.refusal = refusal;
     }
+    if (refusal === null) this.sent++;
   }
 
   answered(kind: ProbeAnswer['kind'], mss: number): void {
@@ -126,9 +123,8 @@ class TargetProbe {
     return key;
   }
 
-  close(): void {
-    if (this.sent > 0 && this.answer?.kind !== 'RST') this.#sender?.sendReset(this.packet);
-    this.#sender?.close();
+  end(sender: ProbeSender): void {
+    if (this.sent > 0 && this.answer?.kind !== 'RST') sender.sendReset(this.#index, this.packet);
   }
 }
 
@@ -137,20 +133,25 @@ function setKeyAddress(key: Int32Array, at: number, words: AddressWords): void {
   else for (let word = 0; word < 4; word++) key[at + word] = words[word]!;
 }
 
-/** Probes every target at once. Precondition: replies are swallowed already. Never rejects for what a probe finds. */
+/**
+ * Probes every target at once. Precondition: replies are swallowed already. Rejects with an OperatorError where no copy
+ * could be sent either; what a probe finds is no error.
+ */
 export async function probeTargets(spec: AgentSpec, far: FarEnd | null, options: ProbeOptions): Promise<ProbeResult> {
   const port = randomInt(FIRST_PORT, LAST_PORT);
   const sources = sourcesOf(spec, options.from);
-  const probes = spec.targets.slice(0, PROBED_MAX).map((target) => {
+  const targets = spec.targets.slice(0, PROBED_MAX);
+  const probes = targets.map((target, i) => {
     const { address, isSpare } = sources(target.address.length === 4);
-    return new TargetProbe(target, address, isSpare, port);
+    return new TargetProbe(target, i, address, isSpare, port);
   });
   const request = { port, addresses: [...new Set(probes.map(({ from }) => from))] };
+  const sender = new ProbeSender(targets);
   const { watch, fault } = watchHere(request, spec);
   try {
     const before = (await far?.watch(request)) ?? null;
     if (far !== null) registerAll(far, probes);
-    await exchange(probes, watch, far === null, options.waitMs);
+    await exchange(probes, sender, watch, far === null, options.waitMs);
     const after = (await far?.finish()) ?? null;
     const here = watch?.sightings() ?? [];
     const there = after?.sightings ?? [];
@@ -163,11 +164,12 @@ export async function probeTargets(spec: AgentSpec, far: FarEnd | null, options:
     };
   } finally {
     for (const probe of probes) {
-      probe.close();
+      probe.end(sender);
       far?.client.unregister(probe.key());
     }
     far?.client.flush();
     watch?.close();
+    sender.close();
   }
 }
 
@@ -211,6 +213,7 @@ function registerAll(far: FarEnd, probes: readonly TargetProbe[]): void {
 /** SYNs out, until every target has answered or the time is up. */
 async function exchange(
   probes: readonly TargetProbe[],
+  sender: ProbeSender,
   watch: PacketWatch | null,
   isLocal: boolean,
   waitMs: number,
@@ -218,7 +221,7 @@ async function exchange(
   const startedMs = performance.now();
   for (;;) {
     const nowMs = performance.now();
-    for (const probe of probes) probe.send(nowMs);
+    for (const probe of probes) probe.send(sender, nowMs);
     watch?.poll();
     if (isLocal) takeLocal(probes, watch?.sightings() ?? []);
     if (probes.every(({ isOver }) => isOver) || nowMs - startedMs > waitMs) break;

@@ -39,8 +39,10 @@ function deviceChecks(device: string, { packets, targets }: AgentSpec): readonly
     return [check('this host', 'way out', 'broken', `${device} is down`, { remedy })];
   }
   const used = Math.min(mtu, ...targets.filter((each) => each.device === device).map((each) => each.mtu));
-  const sums = interfaceOffloads(device).txChecksum === true ? ' (its own checksum offload is not used)' : '';
-  const checks = [check('this host', 'checksums', 'ok', `whole before they leave by ${device}${sums}`)];
+  const { txChecksum, tso } = interfaceOffloads(device);
+  const own = [...(txChecksum === true ? ['checksums'] : []), ...(tso === true ? ['segments'] : [])];
+  const by = own.length === 0 ? 'the kernel makes checksums and segments' : `${device} makes ${own.join(' and ')}`;
+  const checks = [check('this host', 'way out', 'ok', `${by}, as it does for this host's own packets`)];
   if (packets.kind !== 'live' || packets.device === ANY || packets.netns !== null) {
     return [check('this host', 'MTU', 'ok', `${used} on the way out by ${device}`), ...checks];
   }
