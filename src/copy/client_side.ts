@@ -174,7 +174,7 @@ function insert(core: Core, s: number, from: number, end: number, piece: number)
 
 function storePiece(core: Core, s: number, previous: number, next: number, seq: number, length: number): number {
   const { cells, packet, pool } = core;
-  const seg = pool.take();
+  const seg = pool.take(length);
   if (seg < 0) return -1;
   const at = s * CELLS;
   const offset = seqDelta(packet.seq, seq);
@@ -227,7 +227,7 @@ function insertEnd(core: Core, s: number, seq: number, flag: number): number {
   let previous = cells[at + Cell.Tail]!;
   while (previous >= 0 && seqAfter(pool.get(previous, Seg.ClientSeq), seq)) previous = pool.get(previous, Seg.Previous);
   if (previous >= 0 && pool.has(previous, flag) && pool.get(previous, Seg.ClientSeq) === seq) return previous;
-  const seg = pool.take();
+  const seg = pool.take(0);
   if (seg < 0) return -1;
   pool.mark(seg, flag);
   pool.set(seg, Seg.ClientSeq, seq);

@@ -6,11 +6,15 @@ import type { Pairing } from './compare/pairing.ts';
 import { COUNTS, type Count } from './counts.ts';
 import type { Emitter } from './emitter.ts';
 import type { EngineOptions } from './options.ts';
-import { SEGMENT_BYTES, SegmentPool } from './segment_pool.ts';
+import { SEGMENT_BYTES, SegmentPool, SMALL_SEGMENT_BYTES } from './segment_pool.ts';
 import { CELLS, Cell, TIMES, Time } from './session_cells.ts';
 import { SessionTable } from './session_table.ts';
 import type { Targets } from './targets.ts';
 import { TimerWheel } from './timer_wheel.ts';
+
+/** Memory from which on a part of it is for short requests, and that part. */
+const SMALL_SEGMENTS_FROM = 1 << 20;
+const SMALL_SHARE = 8;
 
 export class Core {
   options: EngineOptions;
@@ -52,7 +56,13 @@ export class Core {
     this.targets = targets;
     this.emitter = emitter;
     this.table = new SessionTable(options.maxSessions);
-    this.pool = new SegmentPool(Math.max(1, Math.floor(options.memoryBytes / SEGMENT_BYTES)), pool);
+    const smallBytes = options.memoryBytes < SMALL_SEGMENTS_FROM ? 0 : Math.floor(options.memoryBytes / SMALL_SHARE);
+    const largeBytes = options.memoryBytes - smallBytes;
+    this.pool = new SegmentPool(
+      Math.max(1, Math.floor(largeBytes / SEGMENT_BYTES)),
+      Math.floor(smallBytes / SMALL_SEGMENT_BYTES),
+      pool,
+    );
     this.wheel = new TimerWheel(options.maxSessions);
     this.counts = counts ?? new Float64Array(COUNTS);
     this.lag = new Int32Array(HISTOGRAM_CELLS);

@@ -245,7 +245,7 @@ export class CopyEngine {
 
   /** Segments of the pool in use. */
   get segmentsUsed(): number {
-    return this.core.pool.capacity - this.core.pool.free;
+    return this.core.pool.used;
   }
 
   /** Bytes of every table, fixed at the start. */

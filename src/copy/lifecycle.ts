@@ -142,7 +142,7 @@ export function closeForRenewal(core: Core, s: number): void {
   setFlag(core, s, SessionFlag.Renew);
   core.bump(Count.RequestsCut);
   if (state === State.FinSent || state === State.LastAck) return;
-  const fin = core.pool.take();
+  const fin = core.pool.take(0);
   if (fin < 0) {
     // Not even room for a FIN: the connection is left to the target's own time-outs.
     skipAll(core, s, Count.SkippedFull);
@@ -169,7 +169,7 @@ export function finishClient(core: Core, s: number): void {
   }
   if (hasFlag(core, s, SessionFlag.Renew) || state === State.FinSent || state === State.LastAck) return;
   const end = cutAtGap(core, s, Count.SkippedGap);
-  const fin = core.pool.take();
+  const fin = core.pool.take(0);
   if (fin < 0) {
     endSession(core, s);
     return;

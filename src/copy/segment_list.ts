@@ -104,9 +104,9 @@ export function lastSent(core: Core, s: number): number {
 /** Cuts a segment that was not sent in two, `bytes` in the first; false: no segment is free. */
 export function splitSegment(core: Core, s: number, seg: number, bytes: number): boolean {
   const pool = core.pool;
-  const rest = pool.take();
-  if (rest < 0) return false;
   const length = pool.get(seg, Seg.Length);
+  const rest = pool.take(length - bytes);
+  if (rest < 0) return false;
   pool.set(rest, Seg.ClientSeq, seqAdd(pool.get(seg, Seg.ClientSeq), bytes));
   pool.set(rest, Seg.ClientAck, pool.get(seg, Seg.ClientAck));
   pool.set(rest, Seg.Flags, pool.get(seg, Seg.Flags) & ~SegFlag.Boundary);

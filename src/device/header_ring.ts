@@ -16,7 +16,8 @@ import { HEADER_SNAPLEN, portFilter } from './port_filter.ts';
 import type { Source } from './source.ts';
 
 const SLOT_BYTES = 256;
-const SLOTS = 65_536;
+/** 8 MiB: half a second of 60,000 replies a second. */
+const SLOTS = 32_768;
 
 export interface HeaderSourceOptions {
   /** Interface name. */

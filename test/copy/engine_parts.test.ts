@@ -111,6 +111,12 @@ t.test('segment pool: bounded, and whole again when all is given back', (t) => {
   t.equal(pool.get(pool.take(), Seg.Length), 0, 'a segment is taken clean');
   for (const id of taken) pool.give(id);
   t.equal(pool.free, 3);
+  const both = new SegmentPool(1, 1);
+  const [small, large] = [both.take(10), both.take(10)];
+  t.ok(both.bytesAt(small) !== both.bytesAt(large), 'a short request has a small segment, or a large one');
+  t.same([both.free, both.used, both.take(0)], [0, 2, -1], 'both are in use');
+  both.give(small);
+  t.same([both.take(257), both.take(256)], [-1, small], 'what is longer does not fit a small one');
   t.end();
 });
 

@@ -113,7 +113,7 @@ t.test('a thread that crashes is started again; an interface goes down and up', 
     maps: [{ address: null, port: PORT, target: { host: TARGET, port: PORT } }],
     ...{ mirror: false, intercept: 'local', interceptPort: 36524, device: 'eth0', filter: '', bufferBytes: 8 << 20 },
     ...{ files: null, sender: 'auto', mtu: 0, engine: {}, clones: { copies: 1, pool: null }, workers: 1 },
-    ...{ cpuPercentMax: 0, closeMs: 500, keyFile: '', tls: null },
+    ...{ netns: null, cpuPercentMax: 0, closeMs: 500, keyFile: '', tls: null },
   };
   const library = path.join(ROOT, 'dist/src/copy/index.js');
   const script = path.join(rig.lab.directory, 'crashing.mjs');
