@@ -111,7 +111,15 @@ t.test('a thread that crashes is started again; an interface goes down and up', 
   t.teardown(() => rig.lab.teardown());
   const request = {
     maps: [{ address: null, port: PORT, target: { host: TARGET, port: PORT } }],
-    ...{ mirror: false, intercept: 'local', interceptPort: 36524, device: 'eth0', filter: '', bufferBytes: 8 << 20 },
+    ...{
+      mirror: false,
+      intercept: 'local',
+      interceptPort: 36524,
+      device: 'eth0',
+      netns: null,
+      filter: '',
+      bufferBytes: 8 << 20,
+    },
     ...{ files: null, sender: 'auto', mtu: 0, engine: {}, clones: { copies: 1, pool: null }, workers: 1 },
     ...{ netns: null, cpuPercentMax: 0, closeMs: 500, keyFile: '', tls: null },
   };

@@ -16,7 +16,7 @@ const portsIn = (log: string): string[] =>
     .readFileSync(log, 'utf8')
     .split('\n')
     .filter(Boolean)
-    .map((line) => line.replace(/^\[[^\]]*\]/, ''))
+    .map((line) => line.replace(/^\[[^\]]*\]/, '').replace(/ @[\d.]+$/, ''))
     .sort();
 
 t.test('clients on this host, as a proxy before the service, from addresses of a pool', { skip }, async (t) => {
