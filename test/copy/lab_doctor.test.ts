@@ -130,7 +130,13 @@ t.test('tsintercept on the test server', { skip }, async (t) => {
   await rig.stopAgent();
   sh(target, 'echo 0 > /proc/sys/net/ipv4/conf/eth0/rp_filter');
   t.equal((await capture.finish()).packets.length, 0, 'nothing has reached the clients until here');
+});
 
+t.test('tsintercept on the test server: leaks, and another way to it', { skip }, async (t) => {
+  const rig = await makeRig({ repliesVia: 'router' });
+  t.teardown(() => rig.lab.teardown());
+  const { target } = rig;
+  await rig.startIntercept('tunnel', [PORT, DEAD_PORT]);
   const unnamed = start(rig, 'tunnel', '--target', `${TARGET}:${OTHER_PORT}`);
   t.equal(unnamed.status, 3, 'a service that tsintercept does not swallow');
   t.match(unnamed.stderr, /LEAK: a RST .* left 10\.92\.0\.9 by eth1.*: tsintercept swallows 8080, 9999 only/);

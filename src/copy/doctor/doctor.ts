@@ -1,5 +1,5 @@
 /** `tscopy doctor`: looks along a copy's path, from the clients' interface to the interception. */
-import { OperatorError } from '../../base/errors.ts';
+import { type ErrorCode, OperatorError } from '../../base/errors.ts';
 import { hasCapability, permissionRemedy } from '../../device/host.ts';
 import { type AgentRequest, planAgent } from '../agent/plan.ts';
 import type { AgentSpec } from '../agent/spec.ts';
@@ -14,6 +14,13 @@ import { checksOf } from './start.ts';
 import { wayOutChecks } from './way_out.ts';
 
 const WAIT_MS = 1_500;
+/** What a plan fails for. */
+const PLANNED: Partial<Record<ErrorCode, string>> = {
+  ADDRESS: 'route',
+  FILE: 'key',
+  PERMISSION: 'key',
+  INTERFACE: 'interface',
+};
 
 export interface DoctorOptions {
   /** Addresses to probe from; none of a family: a spare one. */
@@ -49,7 +56,7 @@ export async function runDoctor(request: AgentRequest, { from, onCheck }: Doctor
     add([...(await clientChecks(spec)), ...warnings, ...wayOutChecks(spec)]);
   } catch (error) {
     if (!(error instanceof OperatorError) || error.code === 'USAGE') throw error;
-    add([check('this host', 'plan', 'broken', error.message)]);
+    add([check('this host', PLANNED[error.code] ?? 'plan', 'broken', error.message)]);
     return refused(error.code === 'ADDRESS' || error.code === 'FILE' ? null : error);
   }
   await farSide(spec, from, add);

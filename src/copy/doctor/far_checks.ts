@@ -54,7 +54,7 @@ function servicesCheck(target: AgentTarget, { services }: ProbeReport): Check {
   const own = hostPortText(target);
   const isNamed = services.some((text) => text === String(target.port) || text === own);
   const text = `tsintercept swallows replies of ${services.join(', ')}`;
-  if (isNamed) return check('far side', 'service', 'ok', text, { target: own });
+  if (isNamed) return check('far side', 'service', 'ok', text);
   return check('far side', 'service', 'warning', `${text}, not of ${own}`, {
     target: own,
     remedy: `tsintercept --service ${target.port}, unless that is the port of a container behind it`,
