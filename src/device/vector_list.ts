@@ -79,6 +79,25 @@ export class VectorList {
     return n;
   }
 
+  /** Shortens the list to the records that lie whole in its first `bytes`. Before anything of it was skipped. */
+  keepWithin(bytes: number): void {
+    const records = this.wholeRecords(bytes);
+    let left = 0;
+    for (let n = 0; n < records; n++) left += this.lengths[n]!;
+    this.records = records;
+    this.bytes = left;
+    this.#end = 0;
+    const view = this.vectors.view;
+    let piece = 0;
+    for (; left > 0; piece++) {
+      const at = piece * IOVEC_BYTES + 8;
+      const length = Math.min(left, view.getUint32(at, true));
+      view.setUint32(at, length, true);
+      left -= length;
+    }
+    this.pieces = piece;
+  }
+
   clear(): void {
     this.pieces = 0;
     this.bytes = 0;

@@ -41,6 +41,8 @@ const SMALL_BYTES = 1 << 20;
 
 /** Kept free of records under a disk limit, for the lines that tell of the last files. */
 const INDEX_RESERVE_BYTES = 16_384;
+/** And where a file ends at the limit, for its statistics. */
+const TRAILER_RESERVE_BYTES = 1024;
 /** Finished files that may still be on their way to the disk, their descriptors open. */
 const SETTLING_MAX = 8;
 
@@ -194,14 +196,18 @@ export class FileChain {
   }
 
   #put(file: DiskFile, list: VectorList): number {
-    if (file.isFile && !this.#makeRoom(file, list.bytes)) {
+    const wasReached = this.#isLimitReached;
+    const isTooLong = file.isFile && !this.#makeRoom(file, list.bytes);
+    if (isTooLong) {
       this.isFull = true;
-      return 0;
+      // What still fits is the end of the file.
+      list.keepWithin(wasReached ? 0 : this.#limit - this.#usedBytes(file) - TRAILER_RESERVE_BYTES);
+      if (list.records === 0) return 0;
     }
     const before = file.bytes;
     const records = file.write(list);
     this.fileBytes += file.bytes - before;
-    this.isFull = false;
+    this.isFull = isTooLong;
     if (file.errno === 0) return records;
     if (isFullErrno(file.errno) && file.isFile) this.isFull = true;
     else if (file.errno === Errno.EPIPE) this.isHungUp = true;
@@ -214,13 +220,15 @@ export class FileChain {
     this.fault = new OperatorError('FILE', `cannot write ${file.path}: ${describeErrno(file.errno)}${kept}`);
   }
 
+  get #limit(): number {
+    return this.#spec.diskBytesMax - (this.#spec.indexPath === null ? 0 : INDEX_RESERVE_BYTES);
+  }
+
   /** Removes finished files until `bytes` more may be written. False: there is no room. */
   #makeRoom(file: DiskFile | null, bytes: number): boolean {
-    const { diskBytesMax, indexPath } = this.#spec;
-    if (diskBytesMax === 0) return true;
+    if (this.#spec.diskBytesMax === 0) return true;
     if (this.#isLimitReached) return false;
-    const limit = diskBytesMax - (indexPath === null ? 0 : INDEX_RESERVE_BYTES);
-    while (this.#usedBytes(file) + bytes > limit) {
+    while (this.#usedBytes(file) + bytes > this.#limit) {
       if (!this.#spec.removesOldest || this.#finished.length === 0) {
         this.#isLimitReached = true;
         return false;
