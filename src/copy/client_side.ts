@@ -10,7 +10,7 @@ import { Count } from './counts.ts';
 import { closeForRenewal, connect, cutAtGap, endSession, finishClient, sendClientReset, stateOf } from './lifecycle.ts';
 import { segmentBytesMax } from './packet_builder.ts';
 import { linkAfter, skipSegment, skipUnsent } from './segment_list.ts';
-import { SEGMENT_BYTES, Seg, SegFlag } from './segment_pool.ts';
+import { SEGMENT_BYTES, SEGMENT_UNITS, Seg, SegFlag } from './segment_pool.ts';
 import { pump, Stop } from './sender.ts';
 import { CELLS, Cell, SessionFlag, TIMES, Time } from './session_cells.ts';
 import { isConnected, State } from './states.ts';
@@ -134,7 +134,8 @@ function storedBytes(packetBytes: number): number {
 
 /** Data leaves some segments free, so that FINs and RSTs find one. */
 function hasRoom(core: Core, s: number, needed: number): boolean {
-  return core.cells[s * CELLS + Cell.Segments]! + needed <= core.sessionSegments && hasPoolRoom(core, needed);
+  const units = core.cells[s * CELLS + Cell.StoredUnits]! + needed * SEGMENT_UNITS;
+  return units <= core.sessionUnits && hasPoolRoom(core, needed);
 }
 
 function hasPoolRoom(core: Core, needed: number): boolean {

@@ -6,7 +6,7 @@ import type { Pairing } from './compare/pairing.ts';
 import { COUNTS, type Count } from './counts.ts';
 import type { Emitter } from './emitter.ts';
 import type { EngineOptions } from './options.ts';
-import { SEGMENT_BYTES, SegmentPool, SMALL_SEGMENT_BYTES } from './segment_pool.ts';
+import { SEGMENT_BYTES, SEGMENT_UNITS, SegmentPool, SMALL_SEGMENT_BYTES } from './segment_pool.ts';
 import { CELLS, Cell, TIMES, Time } from './session_cells.ts';
 import { SessionTable } from './session_table.ts';
 import type { Targets } from './targets.ts';
@@ -29,8 +29,8 @@ export class Core {
   /** Of the table, for short. */
   readonly cells: Int32Array;
   readonly times: Float64Array;
-  /** Segments that one session may have. */
-  readonly sessionSegments: number;
+  /** Memory that one session's segments may take, in units of a small one. */
+  readonly sessionUnits: number;
   /**
    * In cells, because fields that hold doubles are boxed: now, start, last shed, last capture loss, arrival at hand,
    * arrival of the target's segment at hand.
@@ -68,7 +68,7 @@ export class Core {
     this.lag = new Int32Array(HISTOGRAM_CELLS);
     this.cells = this.table.cells;
     this.times = this.table.times;
-    this.sessionSegments = Math.max(8, Math.floor(options.sessionBytes / SEGMENT_BYTES));
+    this.sessionUnits = Math.max(8 * SEGMENT_UNITS, Math.floor(options.sessionBytes / SMALL_SEGMENT_BYTES));
     this.clock[Clock.Start] = Number.NaN;
     this.clock[Clock.Shed] = Number.NEGATIVE_INFINITY;
     this.clock[Clock.Loss] = Number.NEGATIVE_INFINITY;

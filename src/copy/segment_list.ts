@@ -17,6 +17,7 @@ export function linkAfter(core: Core, s: number, previous: number, seg: number):
   if (next < 0) cells[at + Cell.Tail] = seg;
   else pool.set(next, Seg.Previous, seg);
   cells[at + Cell.Segments]! += 1;
+  cells[at + Cell.StoredUnits]! += pool.units(seg);
   // A new segment is unsent; it comes first of these when it stands directly before the one that did.
   if (next === cells[at + Cell.NextSend]) cells[at + Cell.NextSend] = seg;
 }
@@ -35,6 +36,7 @@ export function removeSegment(core: Core, s: number, seg: number): void {
   if (pool.has(seg, SegFlag.Sacked)) cells[at + Cell.SackedBytes]! -= pool.targetSpan(seg);
   if (core.placeable === seg) core.placeable = -1;
   cells[at + Cell.Segments]! -= 1;
+  cells[at + Cell.StoredUnits]! -= pool.units(seg);
   pool.give(seg);
 }
 

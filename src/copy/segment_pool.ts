@@ -13,6 +13,8 @@ import { plainRegion, type Region } from '../base/region.ts';
 export const SEGMENT_BYTES = 1536;
 /** Largest payload of a small segment. */
 export const SMALL_SEGMENT_BYTES = 256;
+/** Small ones that take a large one's memory. */
+export const SEGMENT_UNITS: number = SEGMENT_BYTES / SMALL_SEGMENT_BYTES;
 const STRIDE = 16;
 
 /** Cells of a segment. */
@@ -133,6 +135,11 @@ export class SegmentPool {
     const start = this.cells[id * STRIDE + Seg.Start]!;
     if (id < this.capacity) return id * SEGMENT_BYTES + start;
     return this.#smallAt + (id - this.capacity) * SMALL_SEGMENT_BYTES + start;
+  }
+
+  /** Memory of a segment, in units of a small one. */
+  units(id: number): number {
+    return id < this.capacity ? SEGMENT_UNITS : 1;
   }
 
   get(id: number, cell: number): number {

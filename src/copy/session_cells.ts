@@ -81,6 +81,8 @@ export const Cell = {
   RequestsSent: 44,
   /** Bytes in flight that the target has named in SACK blocks. */
   SackedBytes: 45,
+  /** Memory of its segments, in units of a small one. */
+  StoredUnits: 46,
 } as const;
 
 export const SessionFlag = {
