@@ -6,6 +6,8 @@
  * - it has sent some and has been silent for `replyQuietNs`, or
  * - the deadline after the request's arrival has passed: then it is sent anyway, and counted.
  *
+ * A client's RST waits otherwise (`mayAbort`).
+ *
  * The deadline counts from each request's own arrival, so that it bounds the lag of a session, not only of a request.
  * It halves with every late request in a row, down to a 32nd: where a target never answers what production answers
  * (streams both ways), waiting is given up quickly. Pipelined requests, which acknowledge nothing new, do not wait.
@@ -22,22 +24,26 @@ import { CELLS, Cell, SessionFlag, TIMES, Time } from './session_cells.ts';
 const LATE_SHIFT_MAX = 5;
 /** A session that another waits for is in a hurry. */
 const HURRY_SHIFT = 3;
+/** A server may leave pipelined requests unanswered once it sees a FIN: silence before that must be longer. */
+const FIN_PATIENCE = 16;
 const REPLY_BYTES_MAX = 0x3fff_ffff;
 /** What begins with an advance of the acknowledgement: requests, and the client's close. */
 const PACED = SegFlag.Boundary | SegFlag.Fin | SegFlag.Reset;
 
 /** Whether a segment may be sent now; if not, `Time.Pace` is set to when to ask again. */
 export function mayBegin(core: Core, s: number, seg: number): boolean {
-  if (!core.pool.has(seg, PACED) || core.options.noWait) return true;
+  if (!core.pool.has(seg, PACED)) return true;
   const flags = core.cells[s * CELLS + Cell.Flags]!;
+  if (core.pool.has(seg, SegFlag.Reset)) return mayAbort(core, s, seg);
+  if (core.options.noWait) return true;
   if ((flags & SessionFlag.FreePass) !== 0) return true;
   const at = s * CELLS;
   const awaited = seqDelta(core.cells[at + Cell.SentAck]!, core.pool.get(seg, Seg.ClientAck));
   if (awaited <= 0) return true;
   const replied = core.cells[at + Cell.ReplyBytes]!;
   const now = core.clock[Clock.Now]!;
-  const quietAt =
-    replied > 0 ? core.times[s * TIMES + Time.Reply]! + core.options.replyQuietNs : Number.POSITIVE_INFINITY;
+  const quietNs = core.options.replyQuietNs * (core.pool.has(seg, SegFlag.Fin) ? FIN_PATIENCE : 1);
+  const quietAt = replied > 0 ? core.times[s * TIMES + Time.Reply]! + quietNs : Number.POSITIVE_INFINITY;
   if (replied >= awaited || now >= quietAt) {
     core.cells[at + Cell.LateInRow] = 0;
     return true;
@@ -54,6 +60,24 @@ export function mayBegin(core: Core, s: number, seg: number): boolean {
     core.cells[at + Cell.LateInRow]! += 1;
   }
   return true;
+}
+
+/**
+ * A RST takes requests away that the target has and has not come to, while production had answered them: it goes when
+ * the target has answered as much, or has had nothing to say for the time of a reply. Behind a FIN it says no more than
+ * that nobody reads on.
+ */
+function mayAbort(core: Core, s: number, seg: number): boolean {
+  const { cells, times } = core;
+  const at = s * CELLS;
+  const awaited = seqDelta(cells[at + Cell.SentAck]!, core.pool.get(seg, Seg.ClientAck));
+  if (cells[at + Cell.ReplyBytes]! >= awaited && !hasFlag(core, s, SessionFlag.ClientFin)) return true;
+  const isHurried = hasFlag(core, s, SessionFlag.Hurry);
+  const heard = Math.max(times[s * TIMES + Time.Reply]!, times[s * TIMES + Time.Progress]!, core.pool.arrivedNs[seg]!);
+  const due = heard + core.options.replyDeadlineNs / (1 << (isHurried ? HURRY_SHIFT : 0));
+  if (core.clock[Clock.Now]! >= due) return true;
+  setDeadline(core, s, Time.Pace, due);
+  return false;
 }
 
 /** Takes note of a segment that was sent for the first time: what the target's next bytes answer. */

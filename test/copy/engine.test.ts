@@ -253,3 +253,26 @@ t.test('the wall clock, which stamps packets, is set', (t) => {
   }
   t.end();
 });
+
+t.test('a client’s RST goes when the target has answered as much as production had', (t) => {
+  const b = new Bench();
+  const [syn] = b.client({});
+  b.answer(syn!, { flags: SYN | ACK, mss: 1460 });
+  const [many] = b.client({ seq: 1001, ack: 700, flags: ACK | PSH, payload: bytes('1 2 3') });
+  t.same(b.client({ seq: 1006, ack: 730, flags: RST | ACK }), [], 'production had answered 30 bytes');
+  b.answer(many!, { seq: 9001, payload: bytes('a tenth of') });
+  for (let i = 0; i < 4; i++) t.notOk(b.pass(300 * MS).some(({ flags }) => flags & RST) && i < 3, 'it may be slow');
+  t.equal(b.engine.sessionsOpen, 0, 'and is silent for too long in the end');
+
+  const c = new Bench();
+  const [again] = c.client({});
+  c.answer(again!, { flags: SYN | ACK, mss: 1460 });
+  const [all] = c.client({ seq: 1001, ack: 700, flags: ACK | PSH, payload: bytes('1 2 3') });
+  c.client({ seq: 1006, ack: 730, flags: RST | ACK });
+  const sent = c.answer(all!, { seq: 9001, payload: bytes('thirty bytes of a whole answer') });
+  t.ok(
+    sent.some(({ flags }) => flags & RST),
+    'at once when the target has said it all',
+  );
+  t.end();
+});
