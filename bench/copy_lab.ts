@@ -2,9 +2,9 @@
  * tscopy between network namespaces: delivered requests and lag, scenario by scenario, as a table in Markdown.
  * Delivered = requests in the test server's log with the client's address and port / requests in production's log.
  *
- * `npm run bench -- copy_lab [--only name,name] [--seconds 3] [--intercept local|tunnel|assistant]`. Clients with
- * several addresses, a router, production, test server, assistant (test/copy/lab_network.ts). Needs root, nginx, wrk,
- * curl, nft, redis, openssl. Everything shares this machine's processors: clients, both servers and the agent. `--only
+ * `npm run bench -- copy_lab [--only name,name] [--seconds 3] [--intercept local|tunnel|assistant] [--compare]`. Clients
+ * with several addresses, a router, production, test server, assistant (test/copy/lab_network.ts). Needs root, nginx,
+ * wrk, curl, nft, redis, openssl. Everything shares this machine's processors: clients, both servers and the agent. `--only
  * production` measures production itself, with the agent and without.
  */
 import process from 'node:process';
@@ -51,13 +51,18 @@ function row(outcome: Outcome): string {
   return `| ${cells.join(' | ')} |`;
 }
 
-async function runAll(scenarios: readonly Scenario[], mode: Interception, seconds: number): Promise<number> {
+async function runAll(
+  scenarios: readonly Scenario[],
+  mode: Interception,
+  seconds: number,
+  compares: boolean,
+): Promise<number> {
   let failed = 0;
   process.stdout.write(`| ${COLUMNS.join(' | ')} |\n|${COLUMNS.map(() => ' --- |').join('')}\n`);
   for (const scenario of scenarios) {
     if (!(scenario.modes ?? [mode]).includes(mode)) continue;
     try {
-      const outcome = await runScenario(scenario, mode, seconds);
+      const outcome = await runScenario({ scenario, mode, seconds, compares });
       if (outcome.faults.length > 0) failed++;
       process.stdout.write(`${row(outcome)}\n`);
     } catch (error) {
@@ -73,6 +78,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     seconds: { type: 'string', default: '3' },
     intercept: { type: 'string', default: 'local' },
+    compare: { type: 'boolean', default: false },
   },
 });
 const reason = labUnavailable('nginx', 'wrk', 'curl', 'nft', 'redis-server', 'redis-benchmark', 'openssl');
@@ -91,6 +97,6 @@ if (!['local', 'tunnel', 'assistant'].includes(mode) || !(seconds > 0) || unknow
   process.exit(2);
 }
 const chosen = known.filter(({ name }) => wanted === undefined || wanted.includes(name));
-const failed = chosen.length === 0 ? 0 : await runAll(chosen, mode, seconds);
+const failed = chosen.length === 0 ? 0 : await runAll(chosen, mode, seconds, values.compare);
 if (wanted === undefined || wanted.includes('production')) await measureProduction(mode, seconds);
 process.exitCode = failed > 0 ? 1 : 0;

@@ -83,14 +83,23 @@ function usage(pid: number): { readonly cpuMs: number; readonly rssMb: number } 
   return { cpuMs: (Number(fields[11]) + Number(fields[12])) * 10, rssMb: Number(rss) / 1024 };
 }
 
-async function startAgent(scenario: Scenario, mode: Interception, rig: Rig): Promise<void> {
+async function startAgent({ scenario, mode, compares }: Run, rig: Rig): Promise<void> {
   const targets = (scenario.ports ?? [PORT]).flatMap((port) => ['--map', `${port}=${TARGET}:${port}`]);
   const what = scenario.what ?? [...targets, '-i', 'eth0'];
-  const more = scenario.options?.(rig) ?? [];
+  const more = [...(scenario.options?.(rig) ?? []), ...(compares ? ['--compare'] : [])];
   await rig.startAgent(...what, ...rig.interceptOptions(mode), ...more, '--json', '--log-level', 'warn');
 }
 
-export async function runScenario(scenario: Scenario, mode: Interception, seconds: number): Promise<Outcome> {
+export interface Run {
+  readonly scenario: Scenario;
+  readonly mode: Interception;
+  readonly seconds: number;
+  /** With `--compare`. */
+  readonly compares: boolean;
+}
+
+export async function runScenario(run: Run): Promise<Outcome> {
+  const { scenario, mode } = run;
   const via = scenario.isPlain ? {} : { repliesVia: REPLIES_VIA[mode] };
   const rig = await makeRig({ ...scenario.rig, ...via });
   try {
@@ -98,15 +107,16 @@ export async function runScenario(scenario: Scenario, mode: Interception, second
     await scenario.setUp?.(rig);
     const ports = scenario.ports ?? [PORT];
     if (mode !== 'local') await rig.startIntercept(mode, ports, ...(scenario.interceptOptions?.(rig) ?? []));
-    if (!scenario.isAgentLate) await startAgent(scenario, mode, rig);
+    if (!scenario.isAgentLate) await startAgent(run, rig);
     scenario.prepare?.(rig);
-    return await measure(scenario, mode, rig, seconds);
+    return await measure(run, rig);
   } finally {
     await rig.lab.teardown();
   }
 }
 
-async function measure(scenario: Scenario, mode: Interception, rig: Rig, seconds: number): Promise<Outcome> {
+async function measure(run: Run, rig: Rig): Promise<Outcome> {
+  const { scenario, mode, seconds } = run;
   const pid = (): number => rig.agent!.child.pid!;
   const before = scenario.isAgentLate ? { cpuMs: 0 } : usage(pid());
   const interceptBefore = rig.intercept === null ? 0 : usage(rig.intercept.child.pid!).cpuMs;
@@ -117,7 +127,7 @@ async function measure(scenario: Scenario, mode: Interception, rig: Rig, seconds
     if (rig.agent?.running) middleMb = usage(pid()).rssMb;
   }, seconds * 500);
   const startedMs = performance.now();
-  const start = (): Promise<unknown> => startAgent(scenario, mode, rig);
+  const start = (): Promise<unknown> => startAgent(run, rig);
   const [windows] = await Promise.all([
     scenario.during?.(rig, seconds, start) ?? Promise.resolve([]),
     scenario.load(rig, seconds),
@@ -162,6 +172,7 @@ function judged(scenario: Scenario, finding: Finding): Outcome {
   let remark = '';
   try {
     remark = `${scenario.check?.(finding) ?? ''}${outcome.missing > 0 ? ` ${causes(finding.report)}` : ''}`.trim();
+    remark = `${remark} ${comparison(finding.report)}`.trim();
   } catch (error) {
     faults.push((error as Error).message);
   }
@@ -175,6 +186,24 @@ function causes({ counts, kernelDrops, replyDrops, tunnel }: AgentSnapshot): str
   const skipped = Object.entries(counts).filter(([name]) => isCause.test(name));
   const found = [...Object.entries(named), ...skipped].filter(([, value]) => value > 0);
   return found.map(([name, value]) => `${name} ${value}`).join(', ');
+}
+
+/** What comparing found; both servers of most scenarios answer alike. */
+function comparison({ compare, counts }: AgentSnapshot): string {
+  if (compare === null) return '';
+  const { compared, same, missingProduction, missingTarget, early, noRoom, unanswered, unfinished } = compare;
+  const others = {
+    unpaired: compare.productionUnpaired,
+    missingProduction,
+    missingTarget,
+    early,
+    noRoom,
+    unanswered,
+    unfinished,
+  };
+  const named = Object.entries(others).filter(([, value]) => value > 0);
+  const found = [`compared ${compared} of ${counts.RequestsSent}`, `alike ${same}`];
+  return [...found, ...named.map(([name, value]) => `${name} ${value}`)].join(', ');
 }
 
 interface Counted {

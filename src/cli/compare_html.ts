@@ -43,6 +43,7 @@ function tiles(report: CompareReport): string {
   const others: [number, string][] = [
     [report.unanswered, 'answered by neither'],
     [report.unfinished, 'under way at the end'],
+    [report.early, 'not told apart: sent before the reply to the one before'],
     [report.noRoom, 'not compared: no room'],
   ];
   for (const [count, name] of others) if (count > 0) rows.push([n(count), name]);

@@ -52,6 +52,7 @@ function missingCauses(compare: CompareSnapshot): string[] {
     [compare.missingProduction, 'replies missing at production'],
     [compare.unanswered, 'requests that neither answered'],
     [compare.unfinished, 'requests under way at the end'],
+    [compare.early, 'requests that did not wait for the reply to the one before'],
     [compare.noRoom, 'requests without room'],
   ];
   return causes.filter(([count]) => count > 0).map(([count, cause]) => `${n(count)} ${cause}`);

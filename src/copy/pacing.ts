@@ -26,6 +26,9 @@ const LATE_SHIFT_MAX = 5;
 const HURRY_SHIFT = 3;
 /** A server may leave pipelined requests unanswered once it sees a FIN: silence before that must be longer. */
 const FIN_PATIENCE = 16;
+/** Bytes that a reply lacks which is more likely under way than short, and how much longer it must be silent then. */
+const QUIET_BYTES = 65_536;
+const QUIET_PATIENCE = 16;
 const REPLY_BYTES_MAX = 0x3fff_ffff;
 /** What begins with an advance of the acknowledgement: requests, and the client's close. */
 const PACED = SegFlag.Boundary | SegFlag.Fin | SegFlag.Reset;
@@ -42,9 +45,11 @@ export function mayBegin(core: Core, s: number, seg: number): boolean {
   if (awaited <= 0) return true;
   const replied = core.cells[at + Cell.ReplyBytes]!;
   const now = core.clock[Clock.Now]!;
-  const quietNs = core.options.replyQuietNs * (core.pool.has(seg, SegFlag.Fin) ? FIN_PATIENCE : 1);
+  const quietNs = core.options.replyQuietNs * patience(core, seg, awaited - replied);
   const quietAt = replied > 0 ? core.times[s * TIMES + Time.Reply]! + quietNs : Number.POSITIVE_INFINITY;
-  if (replied >= awaited || now >= quietAt) {
+  // Replies that are compared must stay apart, whatever bytes of earlier ones are left over.
+  const hasBegun = core.pairing === null || !(core.times[s * TIMES + Time.Reply]! <= core.pairing.sentNs(s));
+  if (hasBegun && (replied >= awaited || now >= quietAt)) {
     core.cells[at + Cell.LateInRow] = 0;
     return true;
   }
@@ -52,7 +57,7 @@ export function mayBegin(core: Core, s: number, seg: number): boolean {
   const shift = (flags & SessionFlag.Hurry) !== 0 ? late + HURRY_SHIFT : late;
   const deadline = core.pool.arrivedNs[seg]! + core.options.replyDeadlineNs / (1 << shift);
   if (now < deadline) {
-    setDeadline(core, s, Time.Pace, Math.min(deadline, quietAt));
+    setDeadline(core, s, Time.Pace, hasBegun ? Math.min(deadline, quietAt) : deadline);
     return false;
   }
   if (core.pool.has(seg, SegFlag.Boundary)) {
@@ -60,6 +65,12 @@ export function mayBegin(core: Core, s: number, seg: number): boolean {
     core.cells[at + Cell.LateInRow]! += 1;
   }
   return true;
+}
+
+/** How many times as long as usual the target must be silent; `missing`: bytes that its reply lacks. */
+function patience(core: Core, seg: number, missing: number): number {
+  if (core.pool.has(seg, SegFlag.Fin)) return FIN_PATIENCE;
+  return core.pairing !== null && missing > QUIET_BYTES ? QUIET_PATIENCE : 1;
 }
 
 /**
@@ -86,6 +97,7 @@ export function noteBegun(core: Core, s: number, seg: number): void {
   const { cells, times } = core;
   const now = core.clock[Clock.Now]!;
   histogramRecord(core.lag, now - core.pool.arrivedNs[seg]!);
+  if (core.pairing !== null) pairRequest(core, core.pairing, s, seg);
   const ack = core.pool.get(seg, Seg.ClientAck);
   const awaited = seqDelta(cells[at + Cell.SentAck]!, ack);
   if (awaited > 0) {
@@ -94,7 +106,6 @@ export function noteBegun(core: Core, s: number, seg: number): void {
     cells[at + Cell.ReplyBytes] = isQuiet ? 0 : Math.max(0, cells[at + Cell.ReplyBytes]! - awaited);
     cells[at + Cell.SentAck] = ack;
   }
-  if (core.pairing !== null) pairRequest(core, core.pairing, s, seg);
   if (!core.pool.has(seg, SegFlag.Boundary)) return;
   core.bump(Count.RequestsSent);
   cells[at + Cell.RequestsSent]! += 1;

@@ -266,8 +266,10 @@ function hasWork(core: Core, s: number): boolean {
 
 /** Behind the end only the target's own retransmissions come: its last FIN wants its acknowledgement again. */
 function takeLate(core: Core, s: number, h: Int32Array): void {
-  if ((h[Header.Flags]! & TcpFlag.Rst) !== 0) endSession(core, s);
-  else if (h[Header.PayloadBytes]! > 0 || (h[Header.Flags]! & TcpFlag.Fin) !== 0) sendAck(core, s);
+  if ((h[Header.Flags]! & TcpFlag.Rst) !== 0) {
+    // Production's last replies may still wait in the ring: whoever compares needs the session until its time is over.
+    if (core.pairing === null) endSession(core, s);
+  } else if (h[Header.PayloadBytes]! > 0 || (h[Header.Flags]! & TcpFlag.Fin) !== 0) sendAck(core, s);
 }
 
 /** The path has become narrower: what is in flight is sent again in smaller segments. */

@@ -33,7 +33,7 @@ function comparison(replies: readonly (readonly [status: number, bytes: number, 
       const at = i * 100 * MS;
       // A connection of its own for each.
       pairing.connected(0);
-      pairing.requestSent(0, i * 10, 10, true, false, i * 10 + 7, at, at);
+      pairing.requestSent(0, i * 10, 10, true, false, 0, i * 10 + 7, at, at);
       if (productionBytes > 0) pairing.productionReply(0, said, i * 10 + 10, productionBytes, production, at + MS);
       said += productionBytes;
       if (targetBytes > 0) pairing.targetReply(0, i * 10 + 17, targetBytes, false, target, at + 10 * MS);

@@ -46,6 +46,8 @@ export interface CompareSnapshot {
   readonly missingProduction: number;
   readonly unanswered: number;
   readonly unfinished: number;
+  /** Sent before the reply to the one before had come: their replies cannot be told apart. */
+  readonly early: number;
   /** Not compared, as there was no room; waiting for their other half now. */
   readonly noRoom: number;
   readonly waiting: number;
@@ -172,6 +174,7 @@ function snapshotOf({ counts, histograms, statuses }: CompareTotals): CompareSna
     missingProduction: counts[CompareCount.MissingProduction]!,
     unanswered: counts[CompareCount.Unanswered]!,
     unfinished: counts[CompareCount.Unfinished]!,
+    early: counts[CompareCount.Early]!,
     noRoom: counts[CompareCount.NoRoom]!,
     waiting: counts[CompareCount.Waiting]!,
     productionPackets: counts[CompareCount.ProductionPackets]!,

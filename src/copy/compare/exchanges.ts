@@ -3,6 +3,8 @@
  * size. Memory is touched only as far as exchanges wait.
  */
 
+import { seqAfter, seqBefore, seqDelta } from '../../wire/seq.ts';
+
 /** Words of an exchange. Sequence numbers are signed 32-bit, in the client's numbering unless they say otherwise. */
 export const Ex = {
   Next: 0,
@@ -17,8 +19,13 @@ export const Ex = {
   /** HTTP status, 0: none was seen. */
   ProductionStatus: 6,
   TargetStatus: 7,
+  /** Of `Mark`. */
+  Marks: 8,
+  /** Status lines seen, interim ones left out: more than one where requests are pipelined. */
+  ProductionHeads: 9,
+  TargetHeads: 10,
 } as const;
-export const EX_WORDS = 8;
+export const EX_WORDS = 11;
 
 /** Doubles of an exchange; times in ns on the engine's clock, NaN: not there. */
 export const ExTime = {
@@ -33,6 +40,14 @@ export const ExTime = {
   TargetBytes: 7,
 } as const;
 export const EX_TIMES = 8;
+
+/** How a request was sent. */
+export const Mark = {
+  /** The target had answered the one before with as many bytes as production, or been silent for long. */
+  Apart: 1,
+  /** Without waiting for the reply to the one before, or the next one did not wait for this one's. */
+  Early: 2,
+} as const;
 
 const NONE = -1;
 
@@ -49,6 +64,10 @@ export class Exchanges {
     this.capacity = capacity;
     this.words = new Int32Array(capacity * EX_WORDS);
     this.times = new Float64Array(capacity * EX_TIMES);
+  }
+
+  get isFull(): boolean {
+    return this.used === this.capacity;
   }
 
   /** A record without any half, or -1. */
@@ -71,5 +90,38 @@ export class Exchanges {
     this.words[x * EX_WORDS + Ex.Next] = this.#free;
     this.#free = x;
     this.used--;
+  }
+
+  /** The exchange that begins at `seq`, or -1. */
+  find(head: number, tail: number, seq: number): number {
+    // Nearly always: it is sent for the first time.
+    if (tail < 0 || seqAfter(seq, this.words[tail * EX_WORDS + Ex.Begin]!)) return -1;
+    let x = head;
+    while (x >= 0 && this.words[x * EX_WORDS + Ex.Begin] !== seq) x = this.words[x * EX_WORDS + Ex.Next]!;
+    return x;
+  }
+
+  /** The newest exchange from `head` on that begins before `ack`, or -1. */
+  newestBefore(head: number, ack: number): number {
+    let found = -1;
+    for (let x = head; x >= 0; x = this.words[x * EX_WORDS + Ex.Next]!) {
+      if (seqBefore(this.words[x * EX_WORDS + Ex.Begin]!, ack)) found = x;
+    }
+    return found;
+  }
+
+  /** Whether exchange `x` (-1: none) may have been acknowledged with `ack`; its FIN counts one more. */
+  endsAt(x: number, ack: number): boolean {
+    if (x < 0) return false;
+    const w = x * EX_WORDS;
+    return seqBefore(this.words[w + Ex.Begin]!, ack) && seqDelta(this.words[w + Ex.End]!, ack) <= 1;
+  }
+
+  /** Production has answered more pipelined requests of this exchange, with more bytes. */
+  lacksHeads(x: number): boolean {
+    const w = x * EX_WORDS;
+    const t = x * EX_TIMES;
+    if (this.words[w + Ex.TargetHeads]! >= this.words[w + Ex.ProductionHeads]!) return false;
+    return this.times[t + ExTime.TargetBytes]! < this.times[t + ExTime.ProductionBytes]!;
   }
 }

@@ -8,44 +8,22 @@
  *
  * - Data behind a status line belongs to that reply until another status line comes: servers acknowledge the next
  *   request while they still send.
- * - A status line begins the reply to the next request, unless bytes before it were not seen.
+ * - A status line begins the reply to the next request that has none, but not to one whose reply was complete by its
+ *   length before the next request left, and not behind bytes that were not seen: then what it acknowledges tells.
+ *   Where production has answered several pipelined requests of an exchange, so does the target.
  *
  * Production's replies that answer bytes which have not been sent to the target yet wait, as a *run* of their own.
  * An exchange is judged once both sides have gone on to a later one, or the session has ended.
  */
 import { seqAdd, seqAfter, seqBefore, seqDelta } from '../../wire/seq.ts';
-import { EX_TIMES, EX_WORDS, Ex, Exchanges, ExTime } from './exchanges.ts';
+import { EX_TIMES, EX_WORDS, Ex, Exchanges, ExTime, Mark } from './exchanges.ts';
 import { isFramed, isInterim } from './http_status.ts';
+import { HAS_PRODUCTION, RUN_WAITS, S, S_CELLS } from './pairing_cells.ts';
 import { CompareCount, type CompareRow } from './rows.ts';
 import { Verdict } from './verdict.ts';
 
-/** Cells of a session here; a session that has none of these yet has zeros: exchanges are kept plus one. */
-const S = {
-  /** Oldest and newest exchange. */
-  Head: 0,
-  Tail: 1,
-  Count: 2,
-  /** Runs of production that wait. */
-  RunHead: 3,
-  RunTail: 4,
-  /** The exchange whose request is being sent; whose reply the target sends; exchange or run that production is at. */
-  Sending: 5,
-  Cursor: 6,
-  Run: 7,
-  /** Production's ACK number when it began that. */
-  RunAck: 8,
-  Connection: 9,
-  Ordinal: 10,
-  ProductionNext: 11,
-  Flags: 12,
-} as const;
-const S_CELLS = 16;
-const HAS_PRODUCTION = 1;
-/** What `Run` names is one of those that wait. */
-const RUN_WAITS = 2;
-
-/** Exchanges and runs of one session that may wait; then the oldest is judged as it is. */
-export const WAITING_MAX = 32;
+/** Exchanges and runs of one session that may wait: those of some seconds. Then the oldest is judged as it is. */
+export const WAITING_MAX = 8192;
 /** Farther ahead nothing of the same reply can be. */
 const DISTANCE_MAX = 1 << 28;
 
@@ -82,12 +60,29 @@ export class Pairing {
 
   /** The session opens a connection with the target: what was sent on the one before is not answered any more. */
   connected(s: number): void {
+    this.#disconnected(s);
     this.#cells[s * S_CELLS + S.Connection]! += 1;
+  }
+
+  /** Requests behind the last reply of a connection were not answered together with it, if that one was whole. */
+  #disconnected(s: number): void {
+    const words = this.#words;
+    const at = s * S_CELLS;
+    const connection = this.#cells[at + S.Connection]!;
+    const cursor = this.#cells[at + S.Cursor]! - 1;
+    const isCurrent = cursor >= 0 && words[cursor * EX_WORDS + Ex.Connection] === connection;
+    if (isCurrent && (words[cursor * EX_WORDS + Ex.Marks]! & Mark.Early) !== 0) return;
+    let x = isCurrent ? words[cursor * EX_WORDS + Ex.Next]! : this.#cells[at + S.Head]! - 1;
+    for (; x >= 0; x = words[x * EX_WORDS + Ex.Next]!) {
+      const w = x * EX_WORDS;
+      if (words[w + Ex.Connection] === connection) words[w + Ex.Marks]! &= ~Mark.Early;
+    }
   }
 
   /**
    * `length` bytes of the client from `seq` on are sent for the first time on this connection, as `targetSeq`.
-   * `begins`: a request begins with them. `opens`: they are the client's first. `arrivedNs`: when they were captured.
+   * `begins`: a request begins with them. `opens`: they are the client's first. `marks`: of `Mark`, how it left.
+   * `arrivedNs`: when they were captured.
    */
   requestSent(
     s: number,
@@ -95,12 +90,13 @@ export class Pairing {
     length: number,
     begins: boolean,
     opens: boolean,
+    marks: number,
     targetSeq: number,
     arrivedNs: number,
     nowNs: number,
   ): void {
     const at = s * S_CELLS;
-    if (begins) this.#begin(s, seq, opens, targetSeq);
+    if (begins) this.#begin(s, seq, opens, marks, targetSeq);
     const x = this.#cells[at + S.Sending]! - 1;
     if (x < 0) return;
     const w = x * EX_WORDS;
@@ -115,12 +111,13 @@ export class Pairing {
     if (begins) this.#settle(s);
   }
 
-  #begin(s: number, seq: number, opens: boolean, targetSeq: number): void {
+  #begin(s: number, seq: number, opens: boolean, marks: number, targetSeq: number): void {
     const cells = this.#cells;
     const at = s * S_CELLS;
     // Runs that answer nothing behind this are of what came before.
     if (cells[at + S.RunHead]! > 0) this.#adoptBefore(s, seq, opens, targetSeq);
-    const again = this.#find(s, seq);
+    const before = cells[at + S.Tail]! - 1;
+    const again = this.#exchanges.find(cells[at + S.Head]! - 1, before, seq);
     const x = again >= 0 ? again : this.#append(s, seq);
     cells[at + S.Sending] = x + 1;
     if (x < 0) return;
@@ -128,19 +125,19 @@ export class Pairing {
     const t = x * EX_TIMES;
     this.#words[w + Ex.Connection] = cells[at + S.Connection]!;
     this.#words[w + Ex.TargetBegin] = targetSeq;
+    // The first request of a connection has none before it.
+    const isFirst = cells[at + S.SentOn] !== cells[at + S.Connection];
+    cells[at + S.SentOn] = cells[at + S.Connection]!;
+    this.#words[w + Ex.Marks] = isFirst ? 0 : marks;
+    // What it did not wait for may end in the middle of a packet that answers both.
+    if (!isFirst && (marks & Mark.Early) !== 0 && before >= 0) this.#words[before * EX_WORDS + Ex.Marks]! |= Mark.Early;
     if (again < 0) return;
     // Sent again on a new connection.
     this.#words[w + Ex.TargetStatus] = 0;
+    this.#words[w + Ex.TargetHeads] = 0;
     this.#times[t + ExTime.TargetFirst] = Number.NaN;
     this.#times[t + ExTime.TargetLast] = Number.NaN;
     this.#times[t + ExTime.TargetBytes] = 0;
-  }
-
-  /** The exchange that begins at `seq`, or -1. */
-  #find(s: number, seq: number): number {
-    let x = this.#cells[s * S_CELLS + S.Head]! - 1;
-    while (x >= 0 && this.#words[x * EX_WORDS + Ex.Begin] !== seq) x = this.#words[x * EX_WORDS + Ex.Next]!;
-    return x;
   }
 
   /** A new exchange behind the others, or -1. */
@@ -148,7 +145,7 @@ export class Pairing {
     const cells = this.#cells;
     const at = s * S_CELLS;
     cells[at + S.Ordinal]! += 1;
-    if (cells[at + S.Count]! >= WAITING_MAX) this.#judgeHead(s);
+    if (cells[at + S.Count]! >= WAITING_MAX || this.#exchanges.isFull) this.#judgeHead(s);
     const x = this.#exchanges.take();
     if (x < 0) {
       this.#row.bump(CompareCount.NoRoom);
@@ -206,15 +203,8 @@ export class Pairing {
       if (tail < 0 && opens && ack === seq) {
         tail = this.#greeting(s, seqAdd(seq, -1) | 0, seqAdd(targetSeq, -1) | 0);
       }
-      this.#mergeRun(s, this.#endsAt(tail, ack) ? tail : -1);
+      this.#mergeRun(s, this.#exchanges.endsAt(tail, ack) ? tail : -1);
     }
-  }
-
-  /** Whether exchange `x` (-1: none) may have been acknowledged with `ack`; its FIN counts one more. */
-  #endsAt(x: number, ack: number): boolean {
-    if (x < 0) return false;
-    const w = x * EX_WORDS;
-    return seqBefore(this.#words[w + Ex.Begin]!, ack) && seqDelta(this.#words[w + Ex.End]!, ack) <= 1;
   }
 
   /** The oldest waiting run becomes part of exchange `x`; -1: of none. */
@@ -239,6 +229,9 @@ export class Pairing {
       const last = times[from + ExTime.ProductionLast]!;
       const status = this.#words[run * EX_WORDS + Ex.ProductionStatus]!;
       this.#addProduction(x, times[from + ExTime.ProductionBytes]!, status, first);
+      // One of the run's own was counted with its status.
+      const more = this.#words[run * EX_WORDS + Ex.ProductionHeads]! - (status > 0 && !isInterim(status) ? 1 : 0);
+      this.#words[x * EX_WORDS + Ex.ProductionHeads]! += more;
       times[to + ExTime.ProductionLast] = last;
     }
     this.#exchanges.give(run);
@@ -255,6 +248,7 @@ export class Pairing {
       times[t + ExTime.TargetFirst] = atNs;
       this.#words[w + Ex.TargetStatus] = status;
     } else if (status > 0 && isInterim(this.#words[w + Ex.TargetStatus]!)) this.#words[w + Ex.TargetStatus] = status;
+    if (status > 0 && !isInterim(status)) this.#words[w + Ex.TargetHeads]! += 1;
     times[t + ExTime.TargetBytes]! += fresh;
     times[t + ExTime.TargetLast] = atNs;
     const at = s * S_CELLS;
@@ -273,15 +267,21 @@ export class Pairing {
     const reached = current < 0 ? 0 : words[current * EX_WORDS + Ex.Ordinal]!;
     let newest = -1;
     let unanswered = -1;
-    for (let x = this.#cells[at + S.Head]! - 1; x >= 0; x = words[x * EX_WORDS + Ex.Next]!) {
+    const first = current >= 0 ? current : this.#cells[at + S.Head]! - 1;
+    for (let x = first; x >= 0; x = words[x * EX_WORDS + Ex.Next]!) {
       const w = x * EX_WORDS;
       if (words[w + Ex.Connection] !== connection || !seqBefore(words[w + Ex.TargetBegin]!, ack)) continue;
       newest = x;
+      // Whatever begins now does not answer what came before.
+      if ((words[w + Ex.Marks]! & Mark.Apart) !== 0) unanswered = -1;
       if (unanswered < 0 && words[w + Ex.Ordinal]! > reached && this.#times[x * EX_TIMES + ExTime.TargetBytes] === 0) {
         unanswered = x;
       }
     }
-    if (status > 0 && !hasHole) return unanswered >= 0 ? unanswered : current >= 0 ? current : newest;
+    if (status > 0 && !hasHole) {
+      if (current >= 0 && (unanswered < 0 || this.#exchanges.lacksHeads(current))) return current;
+      return unanswered >= 0 ? unanswered : newest;
+    }
     if (current < 0 || newest < 0) return newest >= 0 ? newest : current;
     if (status === 0 && isFramed(words[current * EX_WORDS + Ex.TargetStatus]!)) return current;
     return words[newest * EX_WORDS + Ex.Ordinal]! > words[current * EX_WORDS + Ex.Ordinal]! ? newest : current;
@@ -304,6 +304,18 @@ export class Pairing {
     const at = s * S_CELLS;
     if (this.#cells[at + S.Tail]! > 0 || this.#cells[at + S.Ordinal]! > 0) return;
     if (this.#greeting(s, isn, iss) >= 0) this.#adopt(s, seqAdd(isn, 1) | 0);
+  }
+
+  /** Whether the request that was sent last has some reply, or there is none. */
+  isAnswered(s: number): boolean {
+    const x = this.#cells[s * S_CELLS + S.Sending]! - 1;
+    return x < 0 || this.#times[x * EX_TIMES + ExTime.TargetBytes]! > 0;
+  }
+
+  /** When the request that was sent last ended, ns; NaN: there is none. */
+  sentNs(s: number): number {
+    const x = this.#cells[s * S_CELLS + S.Sending]! - 1;
+    return x < 0 ? Number.NaN : this.#times[x * EX_TIMES + ExTime.TargetRequest]!;
   }
 
   /** Whether `targetReply` would find nothing that was asked: the server may be speaking first. */
@@ -362,10 +374,10 @@ export class Pairing {
     const cells = this.#cells;
     const words = this.#words;
     const at = s * S_CELLS;
-    let found = -1;
-    for (let x = cells[at + S.Head]! - 1; x >= 0; x = words[x * EX_WORDS + Ex.Next]!) {
-      if (seqBefore(words[x * EX_WORDS + Ex.Begin]!, ack)) found = x;
-    }
+    let found = cells[at + S.Tail]! - 1;
+    // Nearly always the newest, or one that is yet to come.
+    if (found >= 0 && !seqBefore(words[found * EX_WORDS + Ex.Begin]!, ack))
+      found = this.#exchanges.newestBefore(cells[at + S.Head]! - 1, ack);
     cells[at + S.RunAck] = ack;
     cells[at + S.Flags]! &= ~RUN_WAITS;
     if (found < 0 || seqAfter(ack, words[found * EX_WORDS + Ex.End]!)) {
@@ -400,6 +412,7 @@ export class Pairing {
     } else if (status > 0 && isInterim(this.#words[w + Ex.ProductionStatus]!)) {
       this.#words[w + Ex.ProductionStatus] = status;
     }
+    if (status > 0 && !isInterim(status)) this.#words[w + Ex.ProductionHeads]! += 1;
     times[t + ExTime.ProductionBytes]! += bytes;
     times[t + ExTime.ProductionLast] = atNs;
   }
@@ -452,9 +465,10 @@ export class Pairing {
   sessionEnded(s: number): void {
     const cells = this.#cells;
     const at = s * S_CELLS;
+    this.#disconnected(s);
     for (let run = cells[at + S.RunHead]! - 1; run >= 0; run = cells[at + S.RunHead]! - 1) {
       const tail = cells[at + S.Tail]! - 1;
-      this.#mergeRun(s, this.#endsAt(tail, this.#words[run * EX_WORDS + Ex.Begin]!) ? tail : -1);
+      this.#mergeRun(s, this.#exchanges.endsAt(tail, this.#words[run * EX_WORDS + Ex.Begin]!) ? tail : -1);
     }
     while (cells[at + S.Head]! > 0) this.#judgeHead(s);
     cells.fill(0, at, at + S_CELLS);

@@ -33,9 +33,11 @@ export const CompareCount = {
   StatusesBeyond: 15,
   /** Exchanges that wait now. */
   Waiting: 16,
+  /** Sent before the reply to the one before: their replies cannot be told apart, unless both sides' are alike. */
+  Early: 17,
 } as const;
 export type CompareCount = (typeof CompareCount)[keyof typeof CompareCount];
-export const COMPARE_COUNTS = 17;
+export const COMPARE_COUNTS = 18;
 
 /** Histograms: times to the first and to the last byte of a reply, ns; lengths of replies, bytes. */
 export const CompareHistogram = {

@@ -1,6 +1,6 @@
 /** HOT: what two replies to one request have in common: counted, and where they differ perhaps kept. 60 ns. */
 import { CELLS, Cell, SessionFlag } from '../session_cells.ts';
-import { EX_TIMES, EX_WORDS, Ex, type Exchanges, ExTime } from './exchanges.ts';
+import { EX_TIMES, EX_WORDS, Ex, type Exchanges, ExTime, Mark } from './exchanges.ts';
 import { CompareCount, CompareHistogram, type CompareRow, DIFFERENCES, Sample } from './rows.ts';
 
 const STATUS = DIFFERENCES.indexOf('status');
@@ -27,7 +27,9 @@ export class Verdict {
     const t = x * EX_TIMES;
     const hasProduction = times[t + ExTime.ProductionBytes]! > 0;
     const hasTarget = times[t + ExTime.TargetBytes]! > 0;
-    if (hasProduction && hasTarget) this.#compare(s, x);
+    const isEarly = (words[x * EX_WORDS + Ex.Marks]! & Mark.Early) !== 0;
+    if (isEarly && (hasProduction || hasTarget) && !this.#isAlike(x)) row.bump(CompareCount.Early);
+    else if (hasProduction && hasTarget) this.#compare(s, x);
     else if (mayBeOnItsWay) row.bump(CompareCount.Unfinished);
     else if (hasProduction) {
       row.bump(CompareCount.MissingTarget);
@@ -36,6 +38,14 @@ export class Verdict {
       row.bump(CompareCount.MissingProduction);
       this.#keep(s, x, MISSING_PRODUCTION);
     } else if (words[x * EX_WORDS + Ex.Ordinal]! > 0) row.bump(CompareCount.Unanswered);
+  }
+
+  #isAlike(x: number): boolean {
+    const { times, words } = this.#exchanges;
+    const w = x * EX_WORDS;
+    const t = x * EX_TIMES;
+    if (words[w + Ex.ProductionStatus] !== words[w + Ex.TargetStatus]) return false;
+    return times[t + ExTime.ProductionBytes] === times[t + ExTime.TargetBytes];
   }
 
   #compare(s: number, x: number): void {
