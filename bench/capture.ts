@@ -1,201 +1,115 @@
 /**
  * `tscap` beside tcpdump, dumpcap (where installed) and the package cap: the same frames over a veth pair, generator
- * (`tsreplay --topspeed`) on one processor, capture on the other, files on tmpfs. Prints packets lost, processor time a
- * packet (from /proc/PID/stat, start-up left out) and its ratio to tcpdump's; then rotation under load, memory, and
- * what a capture does to the p99 latency of nginx.
+ * (`tsreplay`) on one processor, capture on the other, files on tmpfs. Prints packets lost, processor time a packet
+ * (all threads, start-up left out) and its ratio to tcpdump's, run by run; then rotation under load, memory, and what
+ * a capture does to the p99 latency of nginx.
  *
- *   npm run build && sudo node dist/bench/capture.js [--packets 5000000] [--sizes 64,1514] [--runs 3]
- *     [--backend af_packet] [--only load,rotation,memory,latency] [--memory-seconds 60] [--tools tscap,tcpdump]
- *     [--directory /dev/shm]
+ *   npm run build && sudo node dist/bench/capture.js [--packets 5000000] [--sizes 64,1514] [--runs 5]
+ *     [--tools tscap,tcpdump,dumpcap] [--buffer KIB] [--ring-files N] [--directory /dev/shm] [--backend af_packet]
+ *     [--only load,rotation,memory,latency] [--memory-seconds 600] [--memory-pps 20000]
+ *     [--latency-rate 30000] [--latency-seconds 5]
+ *
+ * `--ring-files N` writes rings of N files of 100 MB. Without it 5 million frames of 1,514 bytes take 7.6 GB of tmpfs,
+ * and on a virtual machine the time goes to getting that memory from the host.
  */
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { hasProgram, labUnavailable } from '../lab/availability.ts';
+import { labUnavailable } from '../lab/availability.ts';
 import { type Lab, makeLab, pair } from '../lab/lab.ts';
-import { type LabProcess, runProgram } from '../lab/process.ts';
-import { startNginx } from '../lab/servers.ts';
-import { plainRegion } from '../src/base/region.ts';
-import { hasCap } from '../src/device/index.ts';
-import { createCaptureWriter } from '../src/pcap/index.ts';
-
-const ROOT = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
-const TSREPLAY = path.join(ROOT, 'dist/src/cli/tsreplay.js');
-const TSCAP = path.join(ROOT, 'dist/src/cli/tscap.js');
-const GENERATOR_CPU = '0';
-const CAPTURE_CPU = '1';
-/** Frames of the file that is sent over and over. */
-const FILE_FRAMES = 20_000;
-const SNAPLEN = '262144';
-const BUFFER_KIB = '65536';
-/** clock ticks a second of /proc/PID/stat. */
-const TICKS = Number(runProgram(['getconf', 'CLK_TCK']).stdout);
+import {
+  type CaptureBench,
+  cpuSeconds,
+  generate,
+  residentKib,
+  scratchDirectory,
+  startCapture,
+  type Tool,
+  tools,
+  tscap,
+  writeFrames,
+} from './capture_lab.ts';
+import { latency } from './capture_latency.ts';
+import { median, ratioText } from './measure.ts';
 
 const { values } = parseArgs({
   options: {
     packets: { type: 'string', default: '5000000' },
     sizes: { type: 'string', default: '64,1514' },
-    runs: { type: 'string', default: '3' },
+    runs: { type: 'string', default: '5' },
+    tools: { type: 'string', default: '' },
+    buffer: { type: 'string', default: '65536' },
+    'ring-files': { type: 'string', default: '0' },
+    directory: { type: 'string', default: '/dev/shm' },
     backend: { type: 'string', default: 'af_packet' },
     only: { type: 'string', default: 'load,rotation,memory,latency' },
     'memory-seconds': { type: 'string', default: '60' },
-    tools: { type: 'string', default: '' },
-    directory: { type: 'string', default: '/dev/shm' },
+    'memory-pps': { type: 'string', default: '20000' },
+    'latency-rate': { type: 'string', default: '30000' },
+    'latency-seconds': { type: 'string', default: '5' },
   },
 });
 const PACKETS = Number(values.packets);
+const RUNS = Number(values.runs);
+const BENCH: CaptureBench = {
+  bufferKib: Number(values.buffer),
+  ringFiles: Number(values['ring-files']),
+  directory: values.directory,
+  backend: values.backend,
+};
+/** Files that the runs over a long time keep. */
+const LONG_RUN_FILES = 3;
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
-const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1] ?? 0;
-
-function writeFrames(file: string, bytes: number): void {
-  const region = plainRegion(bytes);
-  const view = region.view;
-  const writer = createCaptureWriter(file, { format: 'pcap', timestampDigits: 9 });
-  for (let i = 0; i < FILE_FRAMES; i++) {
-    view.setUint32(0, 0x02000000);
-    view.setUint32(4, 0x00020200);
-    view.setUint32(8, 0x00000001);
-    view.setUint16(12, 0x0800);
-    view.setUint16(14, 0x4500);
-    view.setUint16(16, bytes - 14);
-    view.setUint16(18, i & 0xffff);
-    view.setUint16(22, 0x4011);
-    view.setUint32(26, 0x0a4d0001);
-    view.setUint32(30, 0x0a4d0002);
-    view.setUint16(34, 1024 + (i % 50_000));
-    view.setUint16(36, 9);
-    view.setUint16(38, bytes - 34);
-    writer.write(region, 0, bytes, bytes, i, 0);
-  }
-  writer.close();
-}
-
-function cpuSeconds(pid: number): number {
-  const fields = fs
-    .readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS;
-}
-
-function residentKib(pid: number): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
-}
-
-interface Tool {
-  readonly name: string;
-  readonly argv: (file: string) => string[];
-  /** Packets that arrived in the file, and that the kernel dropped. */
-  readonly counts: (stdout: string, stderr: string) => { written: number; dropped: number };
-}
-
-const number = (text: string, pattern: RegExp): number =>
-  Number(pattern.exec(text)?.[1]?.replaceAll(',', '') ?? Number.NaN);
-
-function tscap(name: string, ...more: string[]): Tool {
-  return {
-    name,
-    argv: (file) => [process.execPath, TSCAP, '-i', 'eth0', '-B', BUFFER_KIB, '-w', file, '--json', ...more],
-    counts(stdout) {
-      const report = JSON.parse(stdout) as { written: number; dropped: { kernel: number; shed: number } };
-      return { written: report.written, dropped: report.dropped.kernel + report.dropped.shed };
-    },
-  };
-}
-
-function tools(): Tool[] {
-  const list = [tscap('tscap'), tscap('tscap pcapng', '--format', 'pcapng')];
-  if (hasProgram('tcpdump')) {
-    list.push({
-      name: 'tcpdump',
-      argv: (file) => ['tcpdump', '-i', 'eth0', '-n', '-Z', 'root', '-s', SNAPLEN, '-B', BUFFER_KIB, '-w', file],
-      counts: (_stdout, stderr) => ({
-        written: number(stderr, /(\d+) packets? captured/),
-        dropped: number(stderr, /(\d+) packets? dropped by kernel/),
-      }),
-    });
-  }
-  if (hasProgram('dumpcap')) {
-    list.push({
-      name: 'dumpcap',
-      argv: (file) => ['dumpcap', '-q', '-P', '-i', 'eth0', '-s', SNAPLEN, '-B', '64', '-w', file],
-      counts: (_stdout, stderr) => ({
-        written: number(stderr, /received\/dropped[^:]*: (\d+)/),
-        dropped: number(stderr, /received\/dropped[^:]*: \d+\/(\d+)/),
-      }),
-    });
-  }
-  list.push(tscap('tscap libpcap', '--backend', 'libpcap'));
-  if (hasCap()) list.push(tscap('cap package', '--backend', 'cap'));
-  const wanted = values.tools.split(',');
-  return values.tools === '' ? list : list.filter((tool) => wanted.includes(tool.name));
-}
-
-/** A capture in host b, on its own processor. */
-async function startCapture(lab: Lab, argv: readonly string[]): Promise<LabProcess> {
-  const running = lab.host('b').spawn(['taskset', '-c', CAPTURE_CPU, ...argv]);
-  await running.waitFor(/listening on|Capturing on|File:/);
-  return running;
-}
-
-/** Sends `packets` frames from host a; returns how many left, and seconds. */
-function generate(lab: Lab, frames: string, packets: number): { sent: number; seconds: number } {
-  const loops = String(Math.ceil(packets / FILE_FRAMES));
-  const argv = ['--topspeed', '--preload-pcap', '--json', '--quiet', '--backend', values.backend, '--loop', loops];
-  const command = ['taskset', '-c', GENERATOR_CPU, process.execPath, TSREPLAY, '-i', 'eth0', ...argv, frames];
-  const done = lab.host('a').run(command, { timeoutMs: 300_000, check: false });
-  const report = JSON.parse(done.stdout) as { packets: { sent: number }; seconds: number };
-  return { sent: report.packets.sent, seconds: report.seconds };
-}
 
 interface Outcome {
   readonly lost: number;
-  readonly dropped: number;
   readonly pps: number;
   readonly cpuNs: number;
 }
 
 async function loadRun(lab: Lab, tool: Tool, frames: string): Promise<Outcome> {
-  const file = path.join(values.directory, `tscap-bench-${process.pid}.pcap`);
-  const running = await startCapture(lab, tool.argv(file));
-  const pid = running.child.pid!;
-  await new Promise((resolve) => setTimeout(resolve, 300));
-  const before = cpuSeconds(pid);
-  const { sent, seconds } = generate(lab, frames, PACKETS);
-  await new Promise((resolve) => setTimeout(resolve, 700));
-  const used = cpuSeconds(pid) - before;
-  await running.stop('SIGINT');
-  const { written, dropped } = tool.counts(running.stdout, running.stderr);
-  fs.rmSync(file, { force: true });
-  return { lost: sent - written, dropped, pps: sent / seconds, cpuNs: (used / Math.max(1, written)) * 1e9 };
+  const directory = scratchDirectory(BENCH);
+  try {
+    const running = await startCapture(lab, tool.argv(path.join(directory, 'l.pcap')));
+    const pid = running.child.pid!;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const before = cpuSeconds(pid);
+    const { sent, seconds } = generate(lab, BENCH, frames, PACKETS);
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    const used = cpuSeconds(pid) - before;
+    await running.stop('SIGINT');
+    const { written } = tool.counts(running.stdout, running.stderr);
+    return { lost: sent - written, pps: sent / seconds, cpuNs: (used / Math.max(1, written)) * 1e9 };
+  } finally {
+    fs.rmSync(directory, { recursive: true, force: true });
+  }
 }
 
 async function load(lab: Lab): Promise<void> {
+  const wanted = values.tools === '' ? [] : values.tools.split(',');
   for (const size of values.sizes.split(',').map(Number)) {
     const frames = path.join(lab.directory, `${size}.pcap`);
     writeFrames(frames, size);
     const all = new Map<string, Outcome[]>();
-    for (let run = 0; run < Number(values.runs); run++) {
-      for (const tool of tools()) all.set(tool.name, [...(all.get(tool.name) ?? []), await loadRun(lab, tool, frames)]);
+    for (let run = 0; run < RUNS; run++) {
+      for (const tool of tools(BENCH, wanted)) {
+        all.set(tool.name, [...(all.get(tool.name) ?? []), await loadRun(lab, tool, frames)]);
+      }
     }
-    const reference = median((all.get('tcpdump') ?? []).map((one) => one.cpuNs));
-    print(`\n${size}-byte frames, ${PACKETS} a run, medians of ${values.runs}`);
-    print(
-      ['tool'.padEnd(16), 'kpps'.padStart(8), 'lost'.padStart(10), 'ns/packet'.padStart(12), ' to tcpdump'].join(''),
-    );
+    const ring = BENCH.ringFiles > 0 ? `, ${BENCH.ringFiles} files of 100 MB` : '';
+    print(`\n${size}-byte frames, ${PACKETS} a run, buffer ${BENCH.bufferKib} KiB${ring}, medians of ${RUNS}`);
+    print(`${'tool'.padEnd(16)}${'kpps'.padStart(8)}${'ns/packet'.padStart(12)}  to tcpdump           lost`);
+    const reference = all.get('tcpdump');
     for (const [name, outcomes] of all) {
-      const pick = (field: keyof Outcome): number => median(outcomes.map((one) => one[field]));
-      const lost = outcomes.map((one) => one.lost).join('/');
-      const ratio = reference > 0 ? (pick('cpuNs') / reference).toFixed(2) : '-';
-      const cells = [
-        (pick('pps') / 1e3).toFixed(0).padStart(8),
-        lost.padStart(10),
-        pick('cpuNs').toFixed(0).padStart(12),
-      ];
-      print(`${name.padEnd(16)}${cells.join('')}${ratio.padStart(12)}`);
+      const kpps = (median(outcomes.map((one) => one.pps)) / 1e3).toFixed(0).padStart(8);
+      const ns = median(outcomes.map((one) => one.cpuNs))
+        .toFixed(0)
+        .padStart(12);
+      const ratios = reference === undefined ? [] : outcomes.map((one, i) => one.cpuNs / reference[i]!.cpuNs);
+      const ratio = (ratios.length === 0 ? '-' : ratioText(ratios)).padEnd(20);
+      print(`${name.padEnd(16)}${kpps}${ns}  ${ratio} ${outcomes.map((one) => one.lost).join('/')}`);
     }
   }
 }
@@ -203,90 +117,74 @@ async function load(lab: Lab): Promise<void> {
 async function rotation(lab: Lab): Promise<void> {
   const frames = path.join(lab.directory, 'rotation.pcap');
   writeFrames(frames, 1514);
-  const directory = fs.mkdtempSync(path.join(values.directory, 'tscap-bench-'));
+  for (const files of [0, LONG_RUN_FILES]) {
+    for (let run = 0; run < RUNS; run++) await rotationRun(lab, frames, files);
+  }
+}
+
+/** All files are read back; of a ring, those that are left. */
+async function rotationRun(lab: Lab, frames: string, ringFiles: number): Promise<void> {
+  const directory = scratchDirectory(BENCH);
   try {
-    const file = path.join(directory, 'r.pcap');
-    const running = await startCapture(lab, [...tscap('tscap').argv(file), '-C', '100']);
-    const { sent } = generate(lab, frames, PACKETS / 4);
+    const tool = tscap('tscap', { ...BENCH, ringFiles });
+    const more = ringFiles > 0 ? [] : ['-C', '100'];
+    const running = await startCapture(lab, [...tool.argv(path.join(directory, 'r.pcap')), ...more]);
+    const { sent, seconds } = generate(lab, BENCH, frames, PACKETS / 4);
     await new Promise((resolve) => setTimeout(resolve, 500));
     await running.stop('SIGINT');
-    const { written, dropped } = tscap('').counts(running.stdout, '');
-    let inFiles = 0;
+    const { written, dropped } = tool.counts(running.stdout, '');
     const names = fs.readdirSync(directory);
-    for (const name of names) inFiles += packetsIn(path.join(directory, name));
+    const counts = names.map((name) => packetsIn(path.join(directory, name)));
+    const inFiles = counts.reduce((sum, one) => sum + one.packets, 0);
+    const split = counts.filter((one) => !one.isWhole).length;
+    const missing = ringFiles > 0 ? '' : `, missing ${written - inFiles}`;
     print(
-      `\nrotation every 100 MB: sent ${sent}, written ${written}, dropped ${dropped}, ` +
-        `in ${names.length} files ${inFiles}`,
+      `rotation every 100 MB${ringFiles > 0 ? `, ring of ${ringFiles}` : ''}: ${sent} sent at ` +
+        `${(sent / seconds / 1e3).toFixed(0)} kpps, lost ${sent - written} (by the kernel ${dropped}), ` +
+        `${names.length} files, split ${split}${missing}`,
     );
-    print(`lost ${sent - written}, split or missing in the files ${written - inFiles}`);
   } finally {
     fs.rmSync(directory, { recursive: true, force: true });
   }
 }
 
-/** Whole records, and -1 for one that is not. */
-function packetsIn(file: string): number {
+function packetsIn(file: string): { packets: number; isWhole: boolean } {
   const bytes = fs.readFileSync(file);
-  let count = 0;
+  let packets = 0;
   let at = 24;
-  for (; at + 16 <= bytes.length; at += 16 + bytes.readUInt32LE(at + 8)) count++;
-  return at === bytes.length ? count : count - 1;
+  for (; at + 16 <= bytes.length; packets++) at += 16 + bytes.readUInt32LE(at + 8);
+  return { packets: at > bytes.length ? packets - 1 : packets, isWhole: at === bytes.length };
 }
 
 async function memory(lab: Lab): Promise<void> {
   const frames = path.join(lab.directory, 'memory.pcap');
   writeFrames(frames, 512);
-  const file = path.join(values.directory, `tscap-bench-${process.pid}.pcap`);
-  const running = await startCapture(lab, [...tscap('tscap').argv(file), '-C', '100', '-W', '3']);
-  const pid = running.child.pid!;
-  const end = Date.now() + Number(values['memory-seconds']) * 1000;
-  const samples: number[] = [];
-  while (Date.now() < end) {
-    generate(lab, frames, 1_000_000);
-    samples.push(residentKib(pid));
+  const directory = scratchDirectory(BENCH);
+  const seconds = Number(values['memory-seconds']);
+  const pps = Number(values['memory-pps']);
+  try {
+    const tool = tscap('tscap', { ...BENCH, ringFiles: LONG_RUN_FILES });
+    const running = await startCapture(lab, tool.argv(path.join(directory, 'm.pcap')));
+    const samples: number[] = [];
+    let sent = 0;
+    const end = Date.now() + seconds * 1000;
+    while (Date.now() < end) {
+      sent += generate(lab, BENCH, frames, Math.min(pps, 1_000_000) * 20, pps).sent;
+      samples.push(residentKib(running.child.pid!));
+    }
+    await running.stop('SIGINT');
+    const { written, dropped } = tool.counts(running.stdout, '');
+    print(`\nmemory over ${seconds} s, ${pps} packets/s: ${sent} sent, ${written} written, ${dropped} dropped`);
+    print(`resident KiB every 20 s: ${samples.join(' ')}`);
+    print(`growth after the first minute: ${samples.at(-1)! - (samples[2] ?? samples[0]!)} KiB`);
+  } finally {
+    fs.rmSync(directory, { recursive: true, force: true });
   }
-  await running.stop('SIGINT');
-  for (const n of [0, 1, 2]) fs.rmSync(`${file}${n}`, { force: true });
-  fs.rmSync(file, { force: true });
-  const { written, dropped } = tscap('').counts(running.stdout, '');
-  print(
-    `\nmemory over ${values['memory-seconds']} s, ${written} packets (${dropped} dropped), ` +
-      'resident KiB after each million:',
-  );
-  print(`${samples.join(' ')}; growth in the second half ${samples.at(-1)! - samples[samples.length >> 1]!} KiB`);
 }
 
-async function latency(lab: Lab): Promise<void> {
-  if (!hasProgram('wrk') || !hasProgram('nginx')) return print('\nlatency: needs wrk and nginx');
-  await startNginx(lab, lab.host('b'), { files: { 'a.txt': 'x'.repeat(200) } });
-  const p99 = (): { ms: number; rate: number } => {
-    const argv = ['wrk', '-t1', '-c16', '-d4s', '--latency', 'http://10.77.0.2/a.txt'];
-    const { stdout } = lab.host('a').run(argv, { timeoutMs: 60_000 });
-    const [, value = '0', unit = 'ms'] = /99%\s+([\d.]+)(us|ms|s)/.exec(stdout) ?? [];
-    const rate = number(stdout, /Requests\/sec:\s+([\d.]+)/);
-    return { ms: Number(value) * { us: 0.001, ms: 1, s: 1000 }[unit as 'us' | 'ms' | 's'], rate };
-  };
-  const file = path.join(values.directory, `tscap-bench-${process.pid}.pcap`);
-  const kinds: [string, string[] | null][] = [['no capture', null]];
-  for (const tool of tools().filter((one) => ['tscap', 'tcpdump'].includes(one.name)))
-    kinds.push([tool.name, tool.argv(file)]);
-  const found = new Map<string, { ms: number; rate: number }[]>();
-  for (let run = 0; run < Number(values.runs); run++) {
-    for (const [name, argv] of kinds) {
-      const running = argv === null ? null : lab.host('b').spawn(argv);
-      await running?.waitFor(/listening on/);
-      found.set(name, [...(found.get(name) ?? []), p99()]);
-      await running?.stop('SIGINT');
-      fs.rmSync(file, { force: true });
-    }
-  }
-  print('\nnginx on the host of the capture, wrk with 16 connections at the rate it reaches, medians');
-  for (const [name, runs] of found) {
-    print(
-      `${name.padEnd(16)} p99 ${median(runs.map((one) => one.ms)).toFixed(2)} ms ` +
-        `at ${median(runs.map((one) => one.rate)).toFixed(0)} requests/s`,
-    );
-  }
+async function latencies(lab: Lab): Promise<void> {
+  const options = { runs: RUNS, rate: Number(values['latency-rate']), seconds: Number(values['latency-seconds']) };
+  for (const line of await latency(lab, BENCH, options)) print(line);
 }
 
 async function main(): Promise<void> {
@@ -297,7 +195,7 @@ async function main(): Promise<void> {
     const lab = makeLab(pair({ offloads: 'keep' }));
     try {
       if (part !== 'latency') lab.host('b').dropAtIngress('eth0');
-      await { load, rotation, memory, latency }[part as 'load'](lab);
+      await { load, rotation, memory, latency: latencies }[part as 'load'](lab);
     } finally {
       await lab.teardown();
     }

@@ -118,6 +118,7 @@ export class OpenedRun {
     if (this.#start.capture.files === undefined) this.#openSink(this.#capture.interfaces);
     const plain = printer === null && stages.length === 0 && this.#blocksThread ? this.#sink : null;
     if (plain !== null && this.#capture.movesBlocks) {
+      plain.prepareBlocks();
       this.#moveBlocks(plain);
       return;
     }

@@ -10,6 +10,7 @@ import type { RecordOutput } from './output.ts';
 import type { RecordFormat } from './record_format.ts';
 import { REASON_NAMES, type Rotation, RotationReason } from './rotation.ts';
 import type { CaptureSink, CaptureSinkSpec, InterfaceCounts, SinkStats } from './sink.ts';
+import { warmUp } from './warm_up.ts';
 
 /** Copied records are handed on from here on. */
 const FLUSH_BYTES = 256 * 1024;
@@ -34,6 +35,7 @@ export class RecordSink implements CaptureSink {
   readonly #output: RecordOutput;
   readonly #rotation: Rotation;
   readonly #gather: Gather;
+  readonly #refers: boolean;
   readonly #flushMs: number;
   readonly #counts: (InterfaceCounts | null)[];
   #fault: OperatorError | null = null;
@@ -66,7 +68,8 @@ export class RecordSink implements CaptureSink {
     this.#format = format;
     this.#output = output;
     this.#rotation = rotation;
-    this.#gather = new Gather(format, !output.keepsBlocks);
+    this.#refers = !output.keepsBlocks;
+    this.#gather = new Gather(format, this.#refers);
     this.#flushMs = spec.flushMs ?? 1000;
     this.#counts = spec.interfaces.map(() => null);
     this.#nowMs = nowMs;
@@ -121,6 +124,10 @@ export class RecordSink implements CaptureSink {
     }
     this.#lastSec = batch.sec[count - 1]! + batch.nsec[count - 1]! * 1e-9;
     this.#handOnDue();
+  }
+
+  prepareBlocks(): void {
+    warmUp(this.#format, this.#refers);
   }
 
   writeBlock(block: RingBlock): void {

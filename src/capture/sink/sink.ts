@@ -130,6 +130,8 @@ export interface CaptureSink {
   /** No more frames are taken: a fault, a pipe's reader is gone (no fault), or the last file of `-W` is complete. */
   readonly ended: boolean;
   writeBatch(batch: FrameBatch): void;
+  /** Once, before the first `writeBlock`: takes some milliseconds. */
+  prepareBlocks(): void;
   writeBlock(block: RingBlock): void;
   tick(nowMs: number): void;
   flush(): void;
