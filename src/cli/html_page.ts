@@ -72,8 +72,8 @@ pre { overflow-x: auto; padding: .8em 1em; background: var(--panel); border-radi
 .tile { background: var(--panel); border-radius: 6px; padding: .6em 1em; min-width: 9em; }
 .tile b { display: block; font-size: 1.5em; font-weight: 600; } .tile span { color: var(--soft); font-size: .87em; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
-th, td { padding: .25em .8em; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
+th, td { padding: .25em .55em; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; } th:first-child, td:first-child { text-align: left; }
 td.same { background: var(--good); } td.other { background: var(--bad); }
 .chart { margin: 1.4em 0; min-height: 300px; } .chart h3 { font-size: 1em; margin: 0 0 .2em; }

@@ -49,12 +49,9 @@ export class CompareSeries {
   /** What the totals were when they were looked at last. */
   readonly #before: Slot = emptySlot();
 
-  #takenSeconds = 0;
-
-  /** Takes what has come since the last call, mostly, into the slot of the time between. */
+  /** Takes what has come since the last call, a second ago, into the slot that most of it belongs to. */
   take(now: number, totals: CompareTotals): void {
-    const seconds = (now + this.#takenSeconds) / 2;
-    this.#takenSeconds = now;
+    const seconds = Math.max(0, now - SLOT_SECONDS / 2);
     while (seconds / this.#slotSeconds >= SLOTS_MAX) this.#halve();
     const index = Math.floor(seconds / this.#slotSeconds);
     while (this.#slots.length <= index) this.#slots.push(emptySlot());
