@@ -2,10 +2,10 @@
  * tscopy between network namespaces: delivered requests and lag, scenario by scenario, as a table in Markdown.
  * Delivered = requests in the test server's log with the client's address and port / requests in production's log.
  *
- * `npm run bench -- copy_lab [--only name,name] [--seconds 3] [--intercept local|tunnel|assistant] [--compare]`. Clients
- * with several addresses, a router, production, test server, assistant (test/copy/lab_network.ts). Needs root, nginx,
- * wrk, curl, nft, redis, openssl. Everything shares this machine's processors: clients, both servers and the agent. `--only
- * production` measures production itself, with the agent and without.
+ * `npm run bench -- copy_lab [--only name,name] [--seconds 3] [--intercept local|tunnel|assistant] [--compare]`.
+ * Clients with several addresses, a router, production, test server, assistant (test/copy/lab_network.ts). Needs root,
+ * nginx, wrk, curl, nft, redis, openssl. Everything shares this machine's processors: clients, both servers and the
+ * agent. `--only production` measures production itself, with the agent and without.
  */
 import process from 'node:process';
 import { parseArgs } from 'node:util';

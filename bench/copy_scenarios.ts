@@ -23,6 +23,7 @@ const REDIS_PORT = 6379;
 const INNER_PORT = 8085;
 const MTU = 700;
 const RAMP_ADDRESSES = 64;
+const RAMP_SECONDS = 2;
 
 const LOAD: readonly Scenario[] = [
   { name: 'keep-alive-1k', load: wrk(8, { pauseMs: 7 }) },
@@ -180,8 +181,8 @@ const KINDS: readonly Scenario[] = [
     name: 'ramp',
     ...LINES,
     rig: { addresses: RAMP_ADDRESSES },
-    options: () => ['--ramp', '2s'],
-    load: lines({ connections: RAMP_ADDRESSES, gapMs: 30 }),
+    options: () => ['--ramp', `${RAMP_SECONDS}s`],
+    load: (rig) => lines({ connections: RAMP_ADDRESSES, gapMs: 30 })(rig, RAMP_SECONDS + 1),
     count: rampCount,
   },
   {

@@ -51,7 +51,7 @@ t.test('an agent that ends while a slow target still answers', { skip }, async (
   const rig = await makeRig({ repliesVia: 'production' });
   t.teardown(() => rig.lab.teardown());
   rig.watchStrays();
-  await rig.startLineServers({}, { delayMs: 60, ignoreEvery: 10 });
+  await rig.startLineServers({}, { delayMs: 400, ignoreEvery: 10 });
   const options = [...BOTH, ...rig.interceptOptions('local'), '--reply-deadline', '200ms'];
   await rig.startAgent(...options, '--json');
   await rig.runLineClients({ seconds: 1, connections: 8, gapMs: 5 });

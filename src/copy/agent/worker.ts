@@ -26,6 +26,8 @@ const TUNNEL_SLEEP_MS = 10;
 const LOOK_MS = 200;
 /** Longer than a reply takes from a target to this host. */
 const QUIET_MS = 100;
+/** Longer than the kernel keeps a block that is not full. */
+const DRAIN_MS = 5;
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -207,6 +209,8 @@ class CopyWorker {
 
   /** Every session is closed in order; nothing is captured meanwhile. */
   async #closeSessions(): Promise<void> {
+    // What had been captured is copied, also what lies in a block that the kernel has not handed over yet.
+    if (this.#rows.order !== AgentOrder.Stop) await this.#workFor(DRAIN_MS);
     this.#rings.closeClients();
     this.#engine.tick(this.#clock.nowNs());
     // At the end of its files an agent has seen everything.
@@ -219,13 +223,13 @@ class CopyWorker {
     while (!isOver()) await this.#work(endNs, isOver);
     const left = this.#engine.resetAll();
     this.#loop.finish(this.#clock.nowNs());
-    if (left > 0) await this.#awaitQuiet();
+    // What the targets had sent before they were told is still on its way, and still swallowed.
+    if (left > 0) await this.#workFor(QUIET_MS);
     this.#compare?.finish();
   }
 
-  /** What the targets had sent before they were told is still on its way, and still swallowed. */
-  async #awaitQuiet(): Promise<void> {
-    const endNs = this.#clock.nowNs() + QUIET_MS * NS_PER_MS;
+  async #workFor(ms: number): Promise<void> {
+    const endNs = this.#clock.nowNs() + ms * NS_PER_MS;
     const isOver = (): boolean => this.#clock.nowNs() >= endNs;
     while (!isOver()) await this.#work(endNs, isOver);
   }
