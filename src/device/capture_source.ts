@@ -80,6 +80,8 @@ export interface CaptureSourceSpec {
    * whatever is in it, so that short waits want small blocks. Default 512 KiB.
    */
   readonly blockBytes?: number;
+  /** af_packet: frames that were read stay where they are until the source's `release`. Default: to the next `read`. */
+  readonly keepsBlocks?: boolean;
   /** Milliseconds that a frame may wait in a buffer that is not full. */
   readonly retireMs: number;
   readonly stamps: StampSource;

@@ -1,6 +1,7 @@
 /**
  * HOT: frames in the kernel's receive ring (TPACKET_V3), delivered where they lie. No copy, no call and no object per
- * frame: a batch is offsets into the ring. Its block goes back to the kernel with the next `read`.
+ * frame: a batch is offsets into the ring. Its block goes back to the kernel with the next `read`, or with `release`
+ * where several are wanted at once.
  *
  * What lies in front of a frame in the ring has been read by then, so record headers may be written there
  * (`batch.headroomBytes`); the VLAN tag that the kernel took out, and the header of cooked frames, are put there, too.
@@ -56,6 +57,8 @@ export interface PacketRingSpec {
   readonly filter: BpfProgram | null;
   /** Packets dropped by the interface since it exists; asked for seldom. */
   readonly interfaceDrops: () => number;
+  /** Blocks stay the reader's until `release`, instead of until the next `read`. */
+  readonly keepsBlocks: boolean;
 }
 
 /** The clock in milliseconds, for the end of a capture only. */
@@ -84,10 +87,13 @@ export class PacketRingSource implements CaptureSource, BlockSource {
   readonly #interfaceDrops: () => number;
   readonly #interfaceDropsBefore: number;
   readonly #now: NowMs;
-  /** The block being read: where it begins, and what is left of it. */
+  readonly #keepsBlocks: boolean;
+  /** Blocks that are not the kernel's: where the first begins, how many; and where the next one is to come. */
+  #first = 0;
+  #held = 0;
   #block = 0;
+  /** What is left of the last one. */
   readonly #rest: RingBlock;
-  #held = false;
   /** Frames that came out of the ring. */
   #taken = 0;
   #headroom: number;
@@ -112,6 +118,7 @@ export class PacketRingSource implements CaptureSource, BlockSource {
     this.#filter = spec.filter;
     this.#interfaceDrops = spec.interfaceDrops;
     this.#interfaceDropsBefore = spec.interfaceDrops();
+    this.#keepsBlocks = spec.keepsBlocks;
     this.#now = now;
     this.#headroom = 0;
     this.name = spec.interface.name;
@@ -124,7 +131,7 @@ export class PacketRingSource implements CaptureSource, BlockSource {
     batch.count = 0;
     while (batch.count === 0) {
       if (this.#rest.left === 0) {
-        if (this.#held) this.#release();
+        if (!this.#keepsBlocks) this.release();
         if (!this.#takeBlock()) return this.#atEnd();
       }
       this.#fill(batch);
@@ -140,7 +147,7 @@ export class PacketRingSource implements CaptureSource, BlockSource {
 
   nextBlock(): RingBlock | null {
     if (this.#rest.left > 0) return this.#rest;
-    if (this.#held) this.#release();
+    this.release();
     if (this.#takeBlock()) return this.#rest;
     this.#atEnd();
     return null;
@@ -153,20 +160,29 @@ export class PacketRingSource implements CaptureSource, BlockSource {
   /** Block status is written by the kernel last: an atomic load orders what is read after it. */
   #takeBlock(): boolean {
     const status = Atomics.load(this.#words, (this.#block + TpacketBlock.STATUS) >>> 2);
-    if ((status & TP_STATUS_USER) === 0) return false;
+    // Once around, the next block is one that is held.
+    if ((status & TP_STATUS_USER) === 0 || this.#held * this.#blockBytes === this.#bytes) return false;
     this.#rest.left = this.#words[(this.#block + TpacketBlock.NUM_PKTS) >>> 2]!;
     this.#rest.frame = this.#block + this.#words[(this.#block + TpacketBlock.OFFSET_TO_FIRST) >>> 2]!;
-    this.#held = true;
+    this.#block = this.#behind(this.#block);
+    this.#held++;
     this.#blocksTaken++;
     if ((status & TP_STATUS_BLK_TMO) === 0) this.#fullTaken++;
     return true;
   }
 
-  #release(): void {
-    Atomics.store(this.#words, (this.#block + TpacketBlock.STATUS) >>> 2, TP_STATUS_KERNEL);
-    this.#block += this.#blockBytes;
-    if (this.#block === this.#bytes) this.#block = 0;
-    this.#held = false;
+  #behind(block: number): number {
+    const next = block + this.#blockBytes;
+    return next === this.#bytes ? 0 : next;
+  }
+
+  /** Blocks of which every frame was read go back to the kernel. */
+  release(): void {
+    const kept = this.#rest.left > 0 ? 1 : 0;
+    for (; this.#held > kept; this.#held--) {
+      Atomics.store(this.#words, (this.#first + TpacketBlock.STATUS) >>> 2, TP_STATUS_KERNEL);
+      this.#first = this.#behind(this.#first);
+    }
   }
 
   /** Frames of the block into the batch, as many as it holds. */
@@ -278,7 +294,7 @@ export class PacketRingSource implements CaptureSource, BlockSource {
   }
 
   get isFilling(): boolean {
-    const ahead = this.#block + Math.max(1, (this.#bytes / this.#blockBytes) >>> 2) * this.#blockBytes;
+    const ahead = this.#first + Math.max(1, (this.#bytes / this.#blockBytes) >>> 2) * this.#blockBytes;
     const block = ahead % this.#bytes;
     return (Atomics.load(this.#words, (block + TpacketBlock.STATUS) >>> 2) & TP_STATUS_USER) !== 0;
   }
@@ -294,17 +310,14 @@ export class PacketRingSource implements CaptureSource, BlockSource {
   }
 
   shed(): number {
-    let frames = 0;
-    if (this.#held) {
-      frames += this.#rest.left;
-      this.#rest.left = 0;
-      this.#release();
-    }
+    let frames = this.#rest.left;
+    this.#rest.left = 0;
+    this.release();
     // At most once around: the kernel may fill blocks as fast as they are released.
     for (let seen = 0; seen < this.#bytes && this.#takeBlock(); seen += this.#blockBytes) {
       frames += this.#rest.left;
       this.#rest.left = 0;
-      this.#release();
+      this.release();
     }
     this.#taken += frames;
     return frames;

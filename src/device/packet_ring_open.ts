@@ -8,7 +8,7 @@ import { openReceiveRing } from '../sys/packet_ring.ts';
 import { compileForKernel } from '../sys/pcap_capture.ts';
 import { hasCapability, permissionRemedy } from '../sys/permission.ts';
 import { type BpfProgram, loadBpf } from '../wire/bpf.ts';
-import type { CaptureSource, CaptureSourceSpec } from './capture_source.ts';
+import type { CaptureSourceSpec } from './capture_source.ts';
 import { acceptProgram, byDirection, cookedProgram, withDirection } from './kernel_filter.ts';
 import { Arphrd, LINKTYPE_ETHERNET, LINKTYPE_RAW, otherInterfaces } from './link.ts';
 import { PacketRingSource } from './packet_ring.ts';
@@ -111,7 +111,7 @@ function programsByDirection(
 }
 
 /** Opens the source. Throws INTERFACE, PERMISSION, RESOURCE, USAGE or UNSUPPORTED, with the line to type. */
-export function openPacketRingSource(spec: CaptureSourceSpec): CaptureSource {
+export function openPacketRingSource(spec: CaptureSourceSpec): PacketRingSource {
   if (!hasCapability('CAP_NET_RAW')) {
     throw new OperatorError(
       'PERMISSION',
@@ -151,6 +151,7 @@ export function openPacketRingSource(spec: CaptureSourceSpec): CaptureSource {
         interfaceIndex: spec.interfaceIndex,
         filter: programs.here,
         interfaceDrops: () => interfaceDrops(spec.name),
+        keepsBlocks: spec.keepsBlocks ?? false,
       },
       () => performance.now(),
     );

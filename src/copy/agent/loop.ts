@@ -21,6 +21,8 @@ import type { FrameEmitter } from './emitter.ts';
 import { AgentCell } from './rows.ts';
 
 const BATCHES_MAX = 4;
+/** Clients' frames of a turn, after which it is the replies' turn again. */
+const CLIENT_FRAMES_MAX = 1024;
 const BATCH_FRAMES = 256;
 const ETHERNET_BYTES = 14;
 const SLL2_BYTES = 20;
@@ -33,6 +35,11 @@ export interface FrameSource {
   read(batch: FrameBatch): number;
 }
 
+/** A ring of clients' packets: frames stay where they are until `release`, as they may be sent from there. */
+export interface ClientRing extends FrameSource {
+  release(): void;
+}
+
 export interface LoopParts {
   readonly engine: CopyEngine;
   readonly emitter: FrameEmitter;
@@ -42,8 +49,8 @@ export interface LoopParts {
 }
 
 export class AgentLoop {
-  /** Rings; null: no such ring now. */
-  clients: FrameSource | null = null;
+  /** Rings of clients' packets, two at most. */
+  clients: readonly ClientRing[] = [];
   replies: readonly FrameSource[] = [];
   /** Where production's replies go, if they are captured. */
   production: ProductionSide | null = null;
@@ -52,6 +59,8 @@ export class AgentLoop {
   readonly #clock: Clock;
   readonly #cells: Float64Array;
   readonly #batch: FrameBatch = new FrameBatch(BATCH_FRAMES, plainRegion(0));
+  /** Of a second ring of clients' packets. */
+  readonly #other: FrameBatch = new FrameBatch(BATCH_FRAMES, plainRegion(0));
   readonly #layers: Layers = new Layers();
   readonly #header: TargetHeader = new TargetHeader();
   /** Monotonic time of 1970, and when it was last found. */
@@ -137,24 +146,62 @@ export class AgentLoop {
   }
 
   #takeClients(): number {
-    const source = this.clients;
-    if (source === null) return 0;
-    const batch = this.#batch;
-    let frames = 0;
-    for (let n = 0; n < BATCHES_MAX && source.read(batch) > 0; n++) {
+    const rings = this.clients;
+    if (rings.length === 0) return 0;
+    const frames =
+      rings.length === 1 ? this.#takeRing(rings[0]!, this.#batch, 0) : this.#takeBoth(rings[0]!, rings[1]!);
+    // Before the rings' blocks are given back, as frames may leave from where they lie.
+    if (frames > 0) this.#emitter.flush();
+    for (let i = 0; i < rings.length; i++) rings[i]!.release();
+    return frames;
+  }
+
+  #takeRing(ring: ClientRing, batch: FrameBatch, before: number): number {
+    let frames = before;
+    while (frames < CLIENT_FRAMES_MAX && ring.read(batch) > 0) {
       this.takeBatch(batch);
-      // Before the ring's block is given back, as frames may leave from where they lie.
-      this.#emitter.flush();
       frames += batch.count;
     }
     return frames;
   }
 
+  /** Frames of two rings in the order of their stamps, as far as both have some: a session's may come through both. */
+  #takeBoth(one: ClientRing, two: ClientRing): number {
+    const a = this.#batch;
+    const b = this.#other;
+    if (two.read(b) === 0) return this.#takeRing(one, a, 0);
+    let frames = 0;
+    let i = 0;
+    let j = 0;
+    one.read(a);
+    while (i < a.count && j < b.count) {
+      if (isBefore(a, i, b, j)) {
+        this.#takeOf(a, i++);
+        if (i === a.count && frames < CLIENT_FRAMES_MAX) {
+          one.read(a);
+          i = 0;
+        }
+      } else {
+        this.#takeOf(b, j++);
+        if (j === b.count && frames < CLIENT_FRAMES_MAX) {
+          two.read(b);
+          j = 0;
+        }
+      }
+      frames++;
+    }
+    for (; i < a.count; i++, frames++) this.#takeOf(a, i);
+    for (; j < b.count; j++, frames++) this.#takeOf(b, j);
+    return frames;
+  }
+
+  #takeOf(batch: FrameBatch, i: number): void {
+    this.takeFrame(batch, i, this.#epochNs + batch.sec[i]! * NS_PER_SECOND + batch.nsec[i]!);
+  }
+
   /** Clients' frames of one batch. The emitter must be flushed before the batch's memory changes. */
   takeBatch(batch: FrameBatch): void {
-    for (let i = 0; i < batch.count; i++) {
-      this.takeFrame(batch, i, this.#epochNs + batch.sec[i]! * NS_PER_SECOND + batch.nsec[i]!);
-    }
+    for (let i = 0; i < batch.count; i++) this.#takeOf(batch, i);
   }
 
   takeFrame(batch: FrameBatch, i: number, arrivedNs: number): void {
@@ -180,6 +227,12 @@ export class AgentLoop {
     this.#cells[AgentCell.TlsHellos]! += 1;
     if (this.tlsPort === 0) this.tlsPort = tcpDstPort(view, layers.l4);
   }
+}
+
+/** Whether frame `i` of one batch was stamped before frame `j` of another, or with it. */
+function isBefore(a: FrameBatch, i: number, b: FrameBatch, j: number): boolean {
+  const seconds = a.sec[i]! - b.sec[j]!;
+  return seconds < 0 || (seconds === 0 && a.nsec[i]! <= b.nsec[j]!);
 }
 
 /** A TLS record with a ClientHello begins the payload (RFC 8446 sections 4 and 5.1). */

@@ -1,8 +1,9 @@
 /** The rings of a worker: opened, watched, and opened again after their interface was down. */
 import type { OperatorError } from '../../base/errors.ts';
-import type { CaptureSource, CaptureSourceSpec } from '../../device/capture_source.ts';
+import type { CaptureSourceSpec } from '../../device/capture_source.ts';
 import { type HeaderSource, openHeaderSource } from '../../device/header_ring.ts';
 import { insideNamespace } from '../../device/host_capture.ts';
+import type { PacketRingSource } from '../../device/packet_ring.ts';
 import { openPacketRingSource } from '../../device/packet_ring_open.ts';
 import { HEADER_SNAPLEN } from '../../device/port_filter.ts';
 import { clientFilter, productionFilter, replyFilter } from './filter.ts';
@@ -13,9 +14,23 @@ import type { AgentSpec, PacketSource } from './spec.ts';
 const SNAPLEN = 262_144;
 /** How long a frame may wait in a block that is not full; kernels before 6.18 round it up to their tick. */
 const RETIRE_MS = 1;
-/** Holds a packet of 64 KiB. A ring of 32 MiB lasts for 256 blocks, a quarter of a second at least. */
-const BLOCK_BYTES = 131_072;
 const REOPEN_MS = 500;
+
+/**
+ * Clients' packets come through two rings. The kernel closes a block each `RETIRE_MS`, however little is in it, so that
+ * a ring of large blocks lasts for few milliseconds while packets are small: 16 MiB in blocks of 128 KiB, which a packet
+ * of 64 KiB needs, for 128 ms. In blocks of 8 KiB they last for two seconds, which the agent may be stopped.
+ */
+interface RingShape {
+  readonly blockBytes: number;
+  /** Which frames, by their length. */
+  readonly filter: string;
+}
+const FRAME_BYTES_SMALL = 2_048;
+const SHAPES: readonly RingShape[] = [
+  { blockBytes: 8_192, filter: `less ${FRAME_BYTES_SMALL}` },
+  { blockBytes: 131_072, filter: `greater ${FRAME_BYTES_SMALL + 1}` },
+];
 
 type Live = Extract<PacketSource, { kind: 'live' }>;
 
@@ -24,7 +39,8 @@ export class AgentRings {
   readonly #worker: number;
   readonly #loop: AgentLoop;
   readonly #cells: Float64Array;
-  #clients: CaptureSource | null = null;
+  /** None, or one for each shape. */
+  #clients: PacketRingSource[] = [];
   #replies: (HeaderSource | null)[] = [];
   #retryMs = 0;
   /** Drops of rings that are closed. */
@@ -47,26 +63,38 @@ export class AgentRings {
     return this.#spec.replies.kind === 'local' ? this.#spec.replies.devices : [];
   }
 
-  #openClients({ device, netns, except, filter, bufferBytes }: Live): CaptureSource {
-    const spec: CaptureSourceSpec = {
-      name: device,
-      backend: 'af_packet',
-      filter: clientFilter(this.#spec, except, filter, this.#worker),
-      snaplen: SNAPLEN,
-      promiscuous: false,
-      ...this.#direction,
-      bufferBytes: Math.floor(bufferBytes / this.#spec.workers),
-      blockBytes: BLOCK_BYTES,
-      retireMs: RETIRE_MS,
-      stamps: 'host',
-      fanoutGroup: null,
-      interfaceIndex: 0,
-    };
-    return insideNamespace(netns, () => openPacketRingSource(spec));
+  #openClients({ device, netns, except, filter, bufferBytes }: Live): PacketRingSource[] {
+    const clients = clientFilter(this.#spec, except, filter, this.#worker);
+    const opened: PacketRingSource[] = [];
+    try {
+      for (const [i, shape] of SHAPES.entries()) {
+        const spec: CaptureSourceSpec = {
+          name: device,
+          backend: 'af_packet',
+          filter: `${clients} and ${shape.filter}`,
+          snaplen: SNAPLEN,
+          promiscuous: false,
+          ...this.#direction(i),
+          bufferBytes: Math.floor(bufferBytes / this.#spec.workers / SHAPES.length),
+          blockBytes: shape.blockBytes,
+          keepsBlocks: true,
+          retireMs: RETIRE_MS,
+          stamps: 'host',
+          fanoutGroup: null,
+          interfaceIndex: 0,
+        };
+        opened.push(insideNamespace(netns, () => openPacketRingSource(spec)));
+      }
+      return opened;
+    } catch (error) {
+      for (const source of opened) source.close();
+      throw error;
+    }
   }
 
-  get #direction(): Pick<CaptureSourceSpec, 'direction' | 'outgoing'> {
-    if (this.#spec.compare !== true) return { direction: 'in' };
+  /** Of production's replies only headers are kept, so that all of them are small. */
+  #direction(shape: number): Pick<CaptureSourceSpec, 'direction' | 'outgoing'> {
+    if (this.#spec.compare !== true || shape > 0) return { direction: 'in' };
     const outgoing = { filter: productionFilter(this.#spec, this.#worker), snaplen: HEADER_SNAPLEN };
     return { direction: 'inout', outgoing };
   }
@@ -84,22 +112,28 @@ export class AgentRings {
   /** Descriptors to wait for. */
   get fds(): number[] {
     const fds = this.#loop.replies.map((source) => (source as HeaderSource).fd);
-    return this.#clients === null ? fds : [this.#clients.fd, ...fds];
+    return [...this.#clients.map(({ fd }) => fd), ...fds];
   }
 
   /** Captured no more: what is in flight is still answered. */
   closeClients(): void {
     this.#countDrops();
-    this.#dropsBefore += this.#clients?.statistics.droppedByKernel ?? 0;
-    this.#clients?.close();
-    this.#clients = null;
+    this.#closeRings();
     this.#retryMs = Number.POSITIVE_INFINITY;
     this.#attach();
   }
 
+  #closeRings(): void {
+    for (const source of this.#clients) {
+      this.#dropsBefore += source.statistics.droppedByKernel;
+      source.close();
+    }
+    this.#clients = [];
+  }
+
   /** Reads the kernel's counts and mends what broke. Returns whether descriptors have changed. */
   look(nowMs: number): boolean {
-    this.#clients?.wait(0);
+    for (const source of this.#clients) source.wait(0);
     for (const source of this.#replies) source?.wait(0);
     this.#countDrops();
     const isBroken = this.#fault() !== null;
@@ -111,16 +145,11 @@ export class AgentRings {
 
   #fault(): OperatorError | null {
     const broken = this.#replies.find((source) => source !== null && source.fault !== null);
-    return this.#clients?.fault ?? broken?.fault ?? null;
+    return this.#clients.find(({ fault }) => fault !== null)?.fault ?? broken?.fault ?? null;
   }
 
   #closeBroken(): void {
-    const clients = this.#clients;
-    if (clients !== null && clients.fault !== null) {
-      this.#dropsBefore += clients.statistics.droppedByKernel;
-      clients.close();
-      this.#clients = null;
-    }
+    if (this.#clients.some(({ fault }) => fault !== null)) this.#closeRings();
     this.#replies = this.#replies.map((source) => {
       if (source === null || source.fault === null) return source;
       this.#replyDropsBefore += source.dropped;
@@ -138,7 +167,7 @@ export class AgentRings {
         this.#replies[i] = this.#openReplies(name);
         opened++;
       }
-      if (this.#clients === null && this.#spec.packets.kind === 'live') {
+      if (this.#clients.length === 0 && this.#spec.packets.kind === 'live') {
         this.#clients = this.#openClients(this.#spec.packets);
         opened++;
       }
@@ -151,8 +180,12 @@ export class AgentRings {
   }
 
   #countDrops(): void {
-    this.#clients?.updateStatistics();
-    this.#cells[AgentCell.KernelDrops] = this.#dropsBefore + (this.#clients?.statistics.droppedByKernel ?? 0);
+    let lost = this.#dropsBefore;
+    for (const source of this.#clients) {
+      source.updateStatistics();
+      lost += source.statistics.droppedByKernel;
+    }
+    this.#cells[AgentCell.KernelDrops] = lost;
     let dropped = this.#replyDropsBefore;
     for (const source of this.#replies) {
       source?.updateStatistics();
@@ -162,9 +195,8 @@ export class AgentRings {
   }
 
   close(): void {
-    this.#clients?.close();
+    this.#closeRings();
     for (const source of this.#replies) source?.close();
-    this.#clients = null;
     this.#replies = [];
     this.#attach();
   }
