@@ -195,7 +195,7 @@ const LIMITS: OptionGroup = {
       value: 'SIZE',
       parse: bytes(16_384),
       help: 'The same for one session',
-      default: '32M',
+      default: '64M',
     },
     {
       name: 'when-full',

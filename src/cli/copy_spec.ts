@@ -59,7 +59,7 @@ export interface CopyOptions extends NamespaceOptions {
 const BUFFER_BYTES = 33_554_432;
 /** Touched only as far as clients' data has to wait. */
 const MEMORY_BYTES = 134_217_728;
-const SESSION_BYTES = 33_554_432;
+const SESSION_BYTES = 67_108_864;
 /** Sessions that are open at the end get this long. */
 const CLOSE_MS = 3_000;
 

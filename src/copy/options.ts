@@ -76,8 +76,10 @@ export const ENGINE_DEFAULTS: EngineOptions = {
   mss: 0,
   rtoMinNs: 200 * NS_PER_MS,
   rtoMaxNs: 4 * NS_PER_SECOND,
-  rtoInitialNs: NS_PER_SECOND,
-  synTries: 5,
+  // RFC 6298 says a second, for paths that nobody knows: here a SYN that is lost keeps back what its client goes on to
+  // send, and targets are near.
+  rtoInitialNs: 250 * NS_PER_MS,
+  synTries: 7,
   silentNs: 30 * NS_PER_SECOND,
   congestionControl: true,
   ackDelayNs: 2 * NS_PER_MS,

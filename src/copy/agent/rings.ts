@@ -17,9 +17,9 @@ const RETIRE_MS = 1;
 const REOPEN_MS = 500;
 
 /**
- * Clients' packets come through two rings. The kernel closes a block each `RETIRE_MS`, however little is in it, so that
- * a ring of large blocks lasts for few milliseconds while packets are small: 16 MiB in blocks of 128 KiB, which a packet
- * of 64 KiB needs, for 128 ms. In blocks of 8 KiB they last for two seconds, which the agent may be stopped.
+ * Clients' packets come through two rings. The kernel closes a block each `RETIRE_MS`, however little is in it, so
+ * that a ring of large blocks lasts for few milliseconds while packets are small: 16 MiB in blocks of 128 KiB, which a
+ * packet of 64 KiB needs, for 128 ms. In blocks of 8 KiB they last for two seconds, which the agent may be stopped.
  */
 interface RingShape {
   readonly blockBytes: number;
