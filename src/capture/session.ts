@@ -1,5 +1,4 @@
 /** A capture as the main thread sees it: threads that capture, what they count, and the orders that they get. */
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { OperatorError } from '../base/errors.ts';
 import type { SourceInterface } from '../device/capture_source.ts';
@@ -17,6 +16,8 @@ export interface SessionSpec {
 }
 
 const WORKERS_MAX = 64;
+/** For a thread that has failed. */
+const END_MS_MAX = 200;
 
 /** One thread of the capture, wherever it runs. */
 interface Part {
@@ -173,8 +174,10 @@ function onThisThread(start: RunStart, control: CaptureControl, listener: FaultL
 
 async function onWorker(start: RunStart, listener: FaultListener): Promise<Part> {
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
+  // From the beginning: on a busy machine its last message and its end are heard in one go, one right after the other.
+  const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
   const first = await messageOf(worker, listener);
-  if (first.kind !== 'opened') throw await endOf(worker, first);
+  if (first.kind !== 'opened') throw await failureOf(first, ended);
   // Listened to from now on: the message may come before anybody asks.
   const last = messageOf(worker, listener);
   last.catch(() => {});
@@ -182,7 +185,7 @@ async function onWorker(start: RunStart, listener: FaultListener): Promise<Part>
     interfaces: first.interfaces,
     async run() {
       const message = await last;
-      if (message.kind !== 'done') throw await endOf(worker, message);
+      if (message.kind !== 'done') throw await failureOf(message, ended);
       return message;
     },
     terminate: () => void worker.terminate(),
@@ -206,7 +209,14 @@ function messageOf(worker: Worker, listener: FaultListener): Promise<CaptureMess
   });
 }
 
-async function endOf(worker: Worker, message: CaptureMessage): Promise<Error> {
-  await Promise.race([once(worker, 'exit'), new Promise((resolve) => setTimeout(resolve, 200).unref())]);
+/** What `message` tells, once its thread has ended and given back what it held, or soon if it does not. */
+async function failureOf(message: CaptureMessage, ended: Promise<void>): Promise<Error> {
+  // The timer keeps the process alive: without it and the thread nothing does, and it would end without a word.
+  let timer: NodeJS.Timeout | undefined;
+  const patience = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, END_MS_MAX);
+  });
+  await Promise.race([ended, patience]);
+  clearTimeout(timer);
   return message.kind === 'failed' ? errorOf(message.error) : errorOf(describeError(`unexpected ${message.kind}`));
 }

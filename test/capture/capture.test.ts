@@ -3,6 +3,7 @@ import path from 'node:path';
 import t from 'tap';
 import { hasProgram, labUnavailable } from '../../lab/availability.ts';
 import { makeLab, pair } from '../../lab/lab.ts';
+import { runProgram } from '../../lab/process.ts';
 import { FrameBatch } from '../../src/base/batch.ts';
 import { plainRegion } from '../../src/base/region.ts';
 import { CaptureControl } from '../../src/capture/control.ts';
@@ -75,6 +76,20 @@ t.test('an interface: batches, idle batches, stop, counts', { skip }, async (t) 
       code: 'INTERFACE',
     },
   );
+});
+
+t.test('a thread that fails and ends while the main thread is busy', async (t) => {
+  // In a process of its own: here something else would keep the event loop alive.
+  const script = `
+    import(${JSON.stringify(path.join(packageRoot(), 'dist/src/capture/session.js'))}).then(async ({ openSession }) => {
+      const output = { sink: null, print: null, anonymize: null };
+      const opening = openSession({ capture: { files: ['/nonexistent/x.pcap'] }, output });
+      for (const end = Date.now() + 2000; Date.now() < end; );
+      await opening.catch((error) => console.log(error.message));
+    });`;
+  const done = runProgram([process.execPath, '-e', script], { check: false });
+  t.match(done.stdout, /cannot open .*x\.pcap: No such file/, 'says why');
+  t.equal(done.status, 0, done.stderr);
 });
 
 t.test('filters for the kernel', { skip: hasProgram('tcpdump') ? false : 'needs libpcap' }, async (t) => {

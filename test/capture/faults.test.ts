@@ -11,6 +11,7 @@ import { runProgram } from '../../lab/process.ts';
 import type { CaptureSnapshot } from '../../src/capture/report.ts';
 import { captureLines, captureLiveLine } from '../../src/cli/capture_report.ts';
 import { packageRoot } from '../structure/repository.ts';
+import { reportOf } from './tscap_report.ts';
 
 const skip = labUnavailable('tcpdump', 'ping') ?? false;
 const TSCAP = path.join(packageRoot(), 'dist/src/cli/tscap.js');
@@ -140,7 +141,7 @@ t.test('rights are given up before the file is made', { skip }, async (t) => {
   await running.waitFor(/listening on/);
   lab.host('a').run(['ping', '-q', '-c', '3', '-i', '0.01', '10.77.0.2']);
   await running.stop('SIGINT');
-  t.equal(JSON.parse(running.stdout).written, 6);
+  t.equal((await reportOf(running)).written, 6);
   t.equal(fs.statSync(file).uid, Number(runProgram(['id', '-u', 'nobody']).stdout));
 });
 
@@ -161,7 +162,7 @@ t.test('an interface that goes down, and one that is removed', { skip }, async (
     const { status } = await running.ended;
     t.equal(status, 1, what);
     t.match(running.stderr, message);
-    const report = JSON.parse(running.stdout);
+    const report = await reportOf(running);
     t.ok(report.written > 0 && report.written === readPcap(file).packets.length, 'right counts, a valid file');
     b.run(['ip', 'link', 'delete', 'd0'], { check: false });
   }
@@ -191,7 +192,7 @@ t.test('a disk that is full', { skip }, async (t) => {
   await running.waitFor(/listening on/);
   lab.host('a').run(['ping', '-q', '-c', '100', '-i', '0.005', '-s', '1400', '10.77.0.2']);
   const { status } = await running.ended;
-  const report = JSON.parse(running.stdout);
+  const report = await reportOf(running);
   t.equal(status, 1, running.stderr);
   t.equal(report.received, 200);
   t.equal(report.written + report.dropped.shed, 200, 'what did not fit is counted');
@@ -215,7 +216,7 @@ t.test('--cpu-limit sheds, and counts', { skip }, async (t) => {
       ...['-i', 'eth0', '--topspeed', '--preload-pcap', '--loop', '200', '--quiet', input],
     ]);
   const { status } = await running.stop('SIGINT').then(() => running.ended);
-  const report = JSON.parse(running.stdout);
+  const report = await reportOf(running);
   t.ok(report.dropped.shed > 0, `${report.dropped.shed} shed`);
   t.equal(report.received, report.written + report.dropped.shed + report.dropped.kernel);
   t.ok(report.received >= 400_000);

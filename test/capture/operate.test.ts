@@ -8,19 +8,12 @@ import { type Lab, makeLab, pair } from '../../lab/lab.ts';
 import { encodePcap } from '../../lab/pcapfile.ts';
 import { type LabProcess, runProgram, until } from '../../lab/process.ts';
 import { packageRoot } from '../structure/repository.ts';
+import { reportOf, type TscapReport } from './tscap_report.ts';
 
 const skip = labUnavailable('tcpdump', 'ping') ?? false;
 const without = (program: string): string | false => skip || (hasProgram(program) ? false : `needs ${program}`);
 const command = (name: string): string => path.join(packageRoot(), `dist/src/cli/${name}.js`);
 const FIXTURES = path.join(packageRoot(), 'fixtures/pcaps');
-
-interface Report {
-  readonly received: number;
-  readonly dropped: { readonly kernel: number; readonly interface: number; readonly shed: number };
-  readonly written: number;
-  readonly bytes: number;
-  readonly files: number;
-}
 
 t.setTimeout(120_000);
 
@@ -40,8 +33,8 @@ const shell = (text: string, ...args: string[]): LabProcess => b.spawn(['sh', '-
 const ping = (count: number, ...options: string[]): void => {
   lab.host('a').run(['ping', '-q', '-c', String(count), '-i', '0.005', ...options, '10.77.0.2']);
 };
-const reportIn = (text: string): Report => JSON.parse(text.slice(text.indexOf('{'))) as Report;
-const conserved = (one: Report): boolean => one.received === one.written + one.dropped.kernel + one.dropped.shed;
+const reportIn = (text: string): TscapReport => JSON.parse(text.slice(text.indexOf('{'))) as TscapReport;
+const conserved = (one: TscapReport): boolean => one.received === one.written + one.dropped.kernel + one.dropped.shed;
 
 async function start(...args: string[]): Promise<LabProcess> {
   const running = b.spawn(tscap(...args));
@@ -93,7 +86,7 @@ t.test(
       });
       const metrics = scraped();
       await running.stop('SIGINT');
-      const report = reportIn(running.stdout);
+      const report = await reportOf(running);
       t.same([report.received, report.written, report.files], [220, 220, 5], codec);
       t.same(
         [metrics['tscap_packets_received_total'], metrics['tscap_bytes_written_total'], metrics['tscap_files_total']],
@@ -167,7 +160,7 @@ t.test('SIGHUP while -G names files by the time', { skip }, async (t) => {
   ping(10);
   await running.stop('SIGTERM');
   const names = fs.readdirSync(place);
-  t.equal(reportIn(running.stdout).written, 40);
+  t.equal((await reportOf(running)).written, 40);
   t.equal(
     names.reduce((sum, name) => sum + packetsIn(path.join(place, name)), 0),
     40,
@@ -197,7 +190,7 @@ t.test('a full disk is told, and again when there is room', { skip }, async (t) 
   await running.waitFor(/tscap: writing again: \d+ packets were not written/);
   ping(20, '-s', '1400');
   await running.ended;
-  const report = reportIn(running.stdout);
+  const report = await reportOf(running);
   t.match(running.stderr, /status 1/, '--strict');
   t.ok(conserved(report) && report.received === 260 && report.dropped.shed > 0);
   t.equal(packetsIn(path.join(lab.directory, 'x.pcapng')), report.written, 'one valid file');
@@ -210,7 +203,7 @@ t.test('--max-disk without rotation: one file, never larger, and told', { skip }
   lab.host('a').run(['ping', '-q', '-f', '-c', '1000', '-s', '1400', '10.77.0.2']);
   await running.waitFor(/no room on the disk, or under --max-disk: packets are counted, not written/);
   await running.stop('SIGINT');
-  const report = reportIn(running.stdout);
+  const report = await reportOf(running);
   t.ok(conserved(report) && report.dropped.shed > 0 && report.files === 1);
   t.ok(fs.statSync(file).size <= 1 << 20 && fs.statSync(file).size > (1 << 20) - 4000);
   t.equal(packetsIn(file), report.written);
@@ -231,7 +224,7 @@ t.test('two interfaces, one is removed: told at once, the other goes on, one fil
   ping(5);
   await running.stop('SIGINT');
   t.equal((await running.ended).status, 1);
-  const report = reportIn(running.stdout);
+  const report = await reportOf(running);
   t.same([report.received, report.written], [230, 230]);
   const info = runProgram([process.execPath, command('tsinfo'), file]).stdout;
   t.match(info, /Interface 0: +eth0: .* 110 packets, 0 lost/);

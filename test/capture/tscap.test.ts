@@ -10,19 +10,11 @@ import { type LabProcess, runProgram } from '../../lab/process.ts';
 import { startNginx } from '../../lab/servers.ts';
 import { hasCap } from '../../src/device/index.ts';
 import { packageRoot } from '../structure/repository.ts';
+import { reportOf, type TscapReport } from './tscap_report.ts';
 
 const skip = labUnavailable('tcpdump', 'ping') ?? false;
 const TSREPLAY = path.join(packageRoot(), 'dist/src/cli/tsreplay.js');
 const TSCAP = path.join(packageRoot(), 'dist/src/cli/tscap.js');
-
-interface Report {
-  readonly received: number;
-  readonly dropped: { readonly kernel: number; readonly interface: number; readonly shed: number };
-  readonly written: number;
-  readonly bytes: number;
-  readonly seconds: number;
-  readonly files: number;
-}
 
 let lab: Lab;
 t.before(() => {
@@ -40,9 +32,9 @@ async function start(host: Host, ...args: string[]): Promise<LabProcess> {
   return running;
 }
 
-async function finish(running: LabProcess, signal: 'SIGINT' | 'SIGTERM' = 'SIGINT'): Promise<Report> {
+async function finish(running: LabProcess, signal: 'SIGINT' | 'SIGTERM' = 'SIGINT'): Promise<TscapReport> {
   await running.stop(signal);
-  return JSON.parse(running.stdout) as Report;
+  return reportOf(running);
 }
 
 const ping = (count: number, to = '10.77.0.2'): void => {
@@ -56,7 +48,7 @@ function tcpdumpLines(file: string, ...filter: string[]): string[] {
   return stdout.split('\n').filter((line) => line !== '' && !line.startsWith('\t') && !line.startsWith('    '));
 }
 
-const conserved = (report: Report): boolean =>
+const conserved = (report: TscapReport): boolean =>
   report.received === report.written + report.dropped.kernel + report.dropped.shed;
 
 t.test('packets of ping and curl, in pcap and pcapng, µs and ns', { skip }, async (t) => {
