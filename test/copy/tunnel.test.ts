@@ -18,7 +18,7 @@ import {
   type TunnelServer,
   type TunnelTls,
 } from '../../src/copy/tunnel/server.ts';
-import { KEY_CLIENT, KEY_SERVICE, KEY_WORDS, setKeyPorts, setKeyV4 } from '../../src/copy/tunnel/session_key.ts';
+import { sessionKey } from './session_key.ts';
 
 const KEY = Buffer.from('a key of more than sixteen bytes');
 type Tap = { teardown(fn: () => unknown): void };
@@ -93,14 +93,6 @@ function agent(t: Tap, port: number, more: { key?: Buffer; tls?: TunnelTls; host
   });
   t.teardown(() => client.close());
   return { client, seen, states };
-}
-
-function sessionKey(clientPort: number, servicePort = 80): Int32Array {
-  const key = new Int32Array(KEY_WORDS);
-  setKeyV4(key, KEY_CLIENT, 0x0a630005);
-  setKeyV4(key, KEY_SERVICE, 0x0a4d0002);
-  setKeyPorts(key, clientPort, servicePort);
-  return key;
 }
 
 const records = Buffer.alloc(REPLY_BYTES_MAX * 4);

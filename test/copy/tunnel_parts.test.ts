@@ -9,18 +9,11 @@ import { addressWords } from '../../src/copy/intercept/services.ts';
 import { Header, TargetHeader } from '../../src/copy/target_header.ts';
 import { readKeyFile, writeNewKey } from '../../src/copy/tunnel/key.ts';
 import { decodeReply, keyOfHeader, REPLY_BYTES_MAX, replyKey, writeReply } from '../../src/copy/tunnel/reply.ts';
-import { KEY_CLIENT, KEY_SERVICE, KEY_WORDS, setKeyPorts, setKeyV4 } from '../../src/copy/tunnel/session_key.ts';
+import { KEY_WORDS } from '../../src/copy/tunnel/session_key.ts';
 import { SessionMap } from '../../src/copy/tunnel/session_map.ts';
+import { sessionKey } from './session_key.ts';
 
 const recordsView = new DataView(new ArrayBuffer(512));
-
-function sessionKey(clientPort: number, servicePort = 80): Int32Array {
-  const key = new Int32Array(KEY_WORDS);
-  setKeyV4(key, KEY_CLIENT, 0x0a630005);
-  setKeyV4(key, KEY_SERVICE, 0x0a4d0002);
-  setKeyPorts(key, clientPort, servicePort);
-  return key;
-}
 
 t.test('records come back as they were written', (t) => {
   const rng = new Rng(7);
