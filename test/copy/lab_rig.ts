@@ -175,12 +175,12 @@ export class Rig {
         ];
   }
 
-  /** Waits until the target has logged as much as production, for a short time; returns what is missing and extra. */
+  /** Waits until both have logged the same, which either may do last, for a short time; returns missing and extra. */
   async compare(timeoutMs = 4_000): Promise<Comparison> {
     const end = Date.now() + timeoutMs;
     for (;;) {
       const found = comparison(this.lines(this.productionLog), this.lines(this.targetLog));
-      if (found.missing === 0 || Date.now() > end) return found;
+      if (found.missing + found.extra === 0 || Date.now() > end) return found;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
