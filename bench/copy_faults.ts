@@ -1,6 +1,6 @@
 /** Scenarios of the laboratory of copying: packets lost, ends that stop, stall, refuse, or come late. */
 import { BODY_PORT, LINE_PORT, PORT, type Rig, startBodyServers } from '../test/copy/lab_rig.ts';
-import { CLOSE, lines, post, wrk } from './copy_load.ts';
+import { CLOSE, lines, pacedPosts, post, wrk } from './copy_load.ts';
 import { type Finding, rest, type Scenario, type Window } from './copy_run.ts';
 
 const BODIES = { ports: [BODY_PORT], setUp: startBodyServers, load: post };
@@ -15,6 +15,7 @@ const LOSS: readonly Scenario[] = [
   { name: 'loss-1%-close', prepare: loss(100), load: wrk(8, { pauseMs: 7, headers: CLOSE }) },
   { name: 'loss-0.1%-post', ...BODIES, prepare: loss(1000) },
   { name: 'loss-1%-post', ...BODIES, prepare: loss(100) },
+  { name: 'loss-1%-post-170', ...BODIES, prepare: loss(100), load: pacedPosts(8, 40) },
   {
     name: 'loss-1%-replies',
     modes: ['local'],

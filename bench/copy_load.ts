@@ -24,18 +24,23 @@ export interface WrkOptions {
   readonly pauseMs?: number;
   /** Requests sent at once. */
   readonly pipelined?: number;
+  /** Requests are uploads of so many bytes. */
+  readonly bodyBytes?: number;
   readonly headers?: readonly string[];
   readonly path?: string;
   readonly host?: string;
   readonly port?: number;
 }
 
-function wrkScript(rig: Rig, { pauseMs = 0, pipelined = 1 }: WrkOptions): string[] {
-  if (pauseMs === 0 && pipelined === 1) return [];
+function wrkScript(rig: Rig, { pauseMs = 0, pipelined = 1, bodyBytes = 0 }: WrkOptions): string[] {
+  if (pauseMs === 0 && pipelined === 1 && bodyBytes === 0) return [];
+  const line = randomBytes(50).toString('hex');
+  const body =
+    bodyBytes === 0 ? '' : `wrk.method = "POST"\nwrk.body = string.rep("${line}", ${bodyBytes / line.length})\n`;
   const delay = pauseMs > 0 ? `function delay() return ${pauseMs} end\n` : '';
   const many = `init = function(args)\n  local one = wrk.format("GET", wrk.path)\n  all = one:rep(${pipelined})\nend
 request = function() return all end\n`;
-  return ['-s', rig.wrkScript(delay + (pipelined > 1 ? many : ''))];
+  return ['-s', rig.wrkScript(body + delay + (pipelined > 1 ? many : ''))];
 }
 
 /** wrk's own figures. */
@@ -66,6 +71,11 @@ export function wrk(connections: number, options: WrkOptions = {}): Load {
 }
 
 export const CLOSE: readonly string[] = ['Connection: close'];
+
+/** Uploads of 200 KB on many connections, `pauseMs` between those of one. */
+export function pacedPosts(connections: number, pauseMs: number): Load {
+  return wrk(connections, { pauseMs, bodyBytes: POST_BYTES, port: BODY_PORT, path: '/' });
+}
 
 /** Uploads of 200 KB, one after the other. */
 export const post: Load = async (rig, seconds) => {

@@ -13,7 +13,7 @@ import {
   startBodyServers,
   TARGET,
 } from '../test/copy/lab_rig.ts';
-import { CLOSE, lines, post, redis, wrk } from './copy_load.ts';
+import { CLOSE, lines, pacedPosts, post, redis, wrk } from './copy_load.ts';
 import type { Finding, Scenario } from './copy_run.ts';
 
 const BODIES = { ports: [BODY_PORT], setUp: startBodyServers, load: post };
@@ -48,6 +48,8 @@ const LOAD: readonly Scenario[] = [
     },
   },
   { name: 'replies-1m', load: wrk(4, { pauseMs: 10, path: '/1m' }) },
+  { name: 'post-200k-170', ...BODIES, load: pacedPosts(8, 40) },
+  { name: 'post-200k-260', ...BODIES, load: pacedPosts(12, 40) },
   { name: 'post-200k', ...BODIES },
   { name: 'post-200k-offloads', ...BODIES, rig: { offloads: 'keep' } },
   { name: 'keep-alive-offloads', rig: { offloads: 'keep' }, load: wrk(8) },
