@@ -25,6 +25,7 @@ const NEEDS = {
     'libpcap.so.0.8': 'libpcap0.8',
     tcpdump: 'tcpdump',
     tcpreplay: 'tcpreplay',
+    capinfos: 'wireshark-common',
     ethtool: 'ethtool',
     nft: 'nftables',
     ping: 'iputils-ping',
