@@ -1,6 +1,4 @@
 /** docs/tscap.md says what the program says. UPDATE_DOCS=1 writes help text and metrics into it anew. */
-import fs from 'node:fs';
-import path from 'node:path';
 import t from 'tap';
 import type { CaptureSnapshot } from '../../src/capture/report.ts';
 import { captureJson } from '../../src/cli/capture_report.ts';
@@ -9,22 +7,10 @@ import { buildCommand } from '../../src/cli/command_line.ts';
 import { longHelp, shortHelp } from '../../src/cli/help.ts';
 import type { CliOption } from '../../src/cli/option_table.ts';
 import { CAPTURE_DROPS, CAPTURE_METRIC_ROWS, captureRegistry } from '../../src/metrics/index.ts';
-import { packageRoot } from '../structure/repository.ts';
-
-const file = path.join(packageRoot(), 'docs', 'tscap.md');
-const HELP = /<!-- help -->\n```text\n([\s\S]*?)```\n<!-- \/help -->/;
+import { checkHelpPage } from '../cli/help_page.ts';
 
 t.test('docs/tscap.md', async (t) => {
-  const help = longHelp(CAPTURE_TABLE);
-  if (process.env['UPDATE_DOCS'] === '1') {
-    const old = fs.readFileSync(file, 'utf8');
-    fs.writeFileSync(
-      file,
-      old.replace(HELP, () => `<!-- help -->\n\`\`\`text\n${help}\`\`\`\n<!-- /help -->`),
-    );
-  }
-  const text = fs.readFileSync(file, 'utf8');
-  t.equal(HELP.exec(text)?.[1], help, 'the help text stands in it word for word (UPDATE_DOCS=1 renews it)');
+  const text = checkHelpPage(t, CAPTURE_TABLE);
   for (const { name, kind, help: meaning } of CAPTURE_METRIC_ROWS) {
     t.ok(text.includes(`| \`${name}\` | ${kind} | ${meaning} |`), name);
   }

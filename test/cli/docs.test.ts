@@ -1,6 +1,6 @@
 /** The documentation says what the program says. UPDATE_DOCS=1 writes the help text into it anew. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
@@ -11,23 +11,13 @@ import { REPLAY_TABLE } from '../../src/cli/replay_table.ts';
 import { jsonReport } from '../../src/cli/report_json.ts';
 import { METRIC_ROWS, OUTPUT_METRIC_ROWS } from '../../src/metrics/index.ts';
 import type { ReplayReport } from '../../src/replay/report.ts';
+import { checkHelpPage } from './help_page.ts';
 
 let root = dirname(fileURLToPath(import.meta.url));
 while (!existsSync(join(root, 'package.json'))) root = dirname(root);
-const path = join(root, 'docs', 'tsreplay.md');
-const HELP = /<!-- help -->\n```text\n([\s\S]*?)```\n<!-- \/help -->/;
 
 t.test('docs/tsreplay.md', (t) => {
-  const help = longHelp(REPLAY_TABLE);
-  if (process.env['UPDATE_DOCS'] === '1') {
-    const old = readFileSync(path, 'utf8');
-    writeFileSync(
-      path,
-      old.replace(HELP, () => `<!-- help -->\n\`\`\`text\n${help}\`\`\`\n<!-- /help -->`),
-    );
-  }
-  const text = readFileSync(path, 'utf8');
-  t.equal(HELP.exec(text)?.[1], help, 'the help text stands in it word for word (UPDATE_DOCS=1 renews it)');
+  const text = checkHelpPage(t, REPLAY_TABLE);
   const rows = (heading: string): string[][] => {
     const table = text.slice(text.indexOf(heading)).split('\n\n')[0]!.split('\n').slice(2);
     return table.map((row) => row.split('|').map((cell) => cell.trim().replaceAll('`', '')));

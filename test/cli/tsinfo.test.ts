@@ -17,6 +17,7 @@ import { stampText } from '../../src/cli/info_facts.ts';
 import { infoMain } from '../../src/cli/info_main.ts';
 import type { FileReport, InfoReport } from '../../src/cli/info_report.ts';
 import { INFO_TABLE } from '../../src/cli/info_table.ts';
+import { checkHelpPage } from './help_page.ts';
 import { type Ended, runInProcess } from './in_process.ts';
 import { readPage } from './page_rig.ts';
 
@@ -377,18 +378,8 @@ t.test('every error is one sentence and a status', async (t) => {
 });
 
 t.test('docs/tsinfo.md', (t) => {
-  const path = join(root, 'docs', 'tsinfo.md');
-  const HELP = /<!-- help -->\n```text\n([\s\S]*?)```\n<!-- \/help -->/;
   const help = longHelp(INFO_TABLE);
-  if (process.env['UPDATE_DOCS'] === '1') {
-    const old = readFileSync(path, 'utf8');
-    writeFileSync(
-      path,
-      old.replace(HELP, () => `<!-- help -->\n\`\`\`text\n${help}\`\`\`\n<!-- /help -->`),
-    );
-  }
-  const text = readFileSync(path, 'utf8');
-  t.equal(HELP.exec(text)?.[1], help, 'the help text stands in it (UPDATE_DOCS=1 renews it)');
+  const text = checkHelpPage(t, INFO_TABLE);
   for (const line of help.split('\n')) if (line.length > 100) t.fail(`too long: ${line}`);
   const rows = [...text.slice(text.indexOf('| field |')).matchAll(/^\| `([a-zA-Z]+)` \|/gm)].map((match) => match[1]);
   const file = REPORT.entries.files.item.entries;

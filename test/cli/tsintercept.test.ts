@@ -15,12 +15,12 @@ import { INTERCEPT_TABLE } from '../../src/cli/intercept_table.ts';
 import { CliOption } from '../../src/cli/option_table.ts';
 import type { InterceptSnapshot } from '../../src/copy/intercept/intercept.ts';
 import { INTERCEPT_LOSSES, INTERCEPT_METRIC_ROWS } from '../../src/metrics/intercept.ts';
+import { checkHelpPage } from './help_page.ts';
 
 let root = dirname(fileURLToPath(import.meta.url));
 const CLI = join(root, '..', '..', 'src', 'cli', 'tsintercept.js');
 while (!existsSync(join(root, 'package.json'))) root = dirname(root);
 const DOCS = join(root, 'docs', 'tsintercept.md');
-const HELP = /<!-- help -->\n```text\n([\s\S]*?)```\n<!-- \/help -->/;
 
 function tsintercept(...args: string[]): { status: number | null; out: string; error: string } {
   const run = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', timeout: 30_000, killSignal: 'SIGKILL' });
@@ -58,17 +58,13 @@ t.test('docs/tsintercept.md', (t) => {
   ];
   if (process.env['UPDATE_DOCS'] === '1') {
     const table = metrics.map((row) => `| ${row.map((cell, i) => (i === 0 ? `\`${cell}\`` : cell)).join(' | ')} |`);
-    const old = readFileSync(DOCS, 'utf8').replace(
-      HELP,
-      () => `<!-- help -->\n\`\`\`text\n${help}\`\`\`\n<!-- /help -->`,
-    );
+    const old = readFileSync(DOCS, 'utf8');
     writeFileSync(
       DOCS,
       old.replace(/(\| metric \|.*\n\|.*\n)([\s\S]*?)\n\n/, (_all, head) => `${head}${table.join('\n')}\n\n`),
     );
   }
-  const text = readFileSync(DOCS, 'utf8');
-  t.equal(HELP.exec(text)?.[1], help, 'the help text stands in it word for word (UPDATE_DOCS=1 renews it)');
+  const text = checkHelpPage(t, INTERCEPT_TABLE);
   const rows = (heading: string): string[][] => {
     const table = text.slice(text.indexOf(heading)).split('\n\n')[0]!.split('\n').slice(2);
     return table.map((row) => row.split('|').map((cell) => cell.trim().replaceAll('`', '')));

@@ -22,6 +22,7 @@ import { AUTO_DEFAULTS, openClassifier } from '../../src/flow/index.ts';
 import { captureFrames, openCapture } from '../../src/pcap/index.ts';
 import { type PrepCache, PrepCacheBuilder, PrepVerdict, readPrepCache } from '../../src/pcap/prep_cache.ts';
 import { Select } from '../../src/replay/select.ts';
+import { checkHelpPage } from './help_page.ts';
 import { type Ended, runInProcess } from './in_process.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -401,17 +402,8 @@ t.test('services', (t) => {
 });
 
 t.test('docs/tsprep.md', (t) => {
-  const path = join(root, 'docs', 'tsprep.md');
-  const HELP = /<!-- help -->\n```text\n([\s\S]*?)```\n<!-- \/help -->/;
   const help = longHelp(PREP_TABLE);
-  if (process.env['UPDATE_DOCS'] === '1') {
-    const old = readFileSync(path, 'utf8');
-    writeFileSync(
-      path,
-      old.replace(HELP, () => `<!-- help -->\n\`\`\`text\n${help}\`\`\`\n<!-- /help -->`),
-    );
-  }
-  t.equal(HELP.exec(readFileSync(path, 'utf8'))?.[1], help, 'the help text stands in it (UPDATE_DOCS=1 renews it)');
+  checkHelpPage(t, PREP_TABLE);
   for (const line of help.split('\n')) if (line.length > 100) t.fail(`too long: ${line}`);
   t.end();
 });

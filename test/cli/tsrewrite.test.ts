@@ -7,12 +7,13 @@ import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import { Rng } from '../../src/base/rng.ts';
 import { buildCommand } from '../../src/cli/command_line.ts';
-import { longHelp, shortHelp } from '../../src/cli/help.ts';
+import { shortHelp } from '../../src/cli/help.ts';
 import type { CliOption } from '../../src/cli/option_table.ts';
 import { jsonRewriteReport } from '../../src/cli/rewrite_report.ts';
 import { REWRITE_TABLE } from '../../src/cli/rewrite_table.ts';
 import { PrepCacheBuilder, PrepVerdict } from '../../src/pcap/prep_cache.ts';
 import { readPcap, writePcap } from '../rewrite/support.ts';
+import { checkHelpPage } from './help_page.ts';
 import { fixtures, HERE, judge, ROOT, TCPDUMP, tsrewrite } from './rewrite_rig.ts';
 
 const CLI = join(HERE, '..', '..', 'src', 'cli', 'tsrewrite.js');
@@ -341,18 +342,7 @@ t.test('hostile input', async (t) => {
 });
 
 t.test('docs/tsrewrite.md', (t) => {
-  const path = join(ROOT, 'docs', 'tsrewrite.md');
-  const block = /<!-- help -->\n```text\n([\s\S]*?)```\n<!-- \/help -->/;
-  const help = longHelp(REWRITE_TABLE);
-  if (process.env['UPDATE_DOCS'] === '1') {
-    const old = readFileSync(path, 'utf8');
-    writeFileSync(
-      path,
-      old.replace(block, () => `<!-- help -->\n\`\`\`text\n${help}\`\`\`\n<!-- /help -->`),
-    );
-  }
-  const text = readFileSync(path, 'utf8');
-  t.equal(block.exec(text)?.[1], help, 'the help text stands in it word for word (UPDATE_DOCS=1 renews it)');
+  const text = checkHelpPage(t, REWRITE_TABLE);
   const table = text.slice(text.indexOf('| field | type')).split('\n\n')[0]!.split('\n').slice(2);
   const outcome = { tally: {}, seconds: 0, fault: '', faultExit: 1, warnings: [] } as never;
   const fields = Object.keys(jsonRewriteReport('', {} as never, outcome));
