@@ -15,7 +15,7 @@ const POLL_MS = 5;
 /** Runs a program in a host. Throws when it fails. */
 export async function measure(host: Host, argv: readonly string[]): Promise<Measured> {
   // The shell's own accounting of its children is exact where /proc has ticks; it is read behind the program's output.
-  const running = host.spawn(['bash', '-c', `TIMEFORMAT='CPU %3U %3S'; time "$@"`, 'bash', ...argv]);
+  const running = host.spawn(['bash', '--norc', '-c', `TIMEFORMAT='CPU %3U %3S'; time "$@"`, 'bash', ...argv]);
   let peakBytes = 0;
   let over = false;
   const ended = running.ended.then((end) => {

@@ -129,7 +129,7 @@ function memory(dir: string): void {
 }
 
 function cpuOf(argv: readonly string[]): number {
-  const ended = spawnSync('bash', ['-c', `TIMEFORMAT='%U %S'; time "$@" >/dev/null`, 'bash', ...argv], {
+  const ended = spawnSync('bash', ['--norc', '-c', `TIMEFORMAT='%U %S'; time "$@" >/dev/null`, 'bash', ...argv], {
     encoding: 'utf8',
   });
   return ended.stderr

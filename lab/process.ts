@@ -4,8 +4,15 @@ import process from 'node:process';
 /** PATH with the system directories that a non-root shell leaves out. */
 export const LAB_PATH: string = `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`;
 
+/** Words as a shell reads them back, whatever is in them. */
+export function shellQuote(...words: readonly string[]): string {
+  return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+}
+
 const RUN_MS_MAX = 30_000;
 const STOP_MS_MAX = 3_000;
+/** Of a busy machine; what comes sooner is not waited for. */
+const WAIT_MS_MAX = 30_000;
 
 export interface RunOptions {
   /** Bytes for the program's standard input. */
@@ -96,7 +103,7 @@ export class LabProcess {
   }
 
   /** Resolves when standard output or error matches. @throws Error when the program ends or the time is up first. */
-  async waitFor(pattern: RegExp, timeoutMs = 10_000): Promise<void> {
+  async waitFor(pattern: RegExp, timeoutMs: number = WAIT_MS_MAX): Promise<void> {
     const until = Date.now() + timeoutMs;
     while (!pattern.test(this.stderr) && !pattern.test(this.stdout)) {
       const what = `${this.argv.join(' ')}: no ${pattern} in "${(this.stderr + this.stdout).trim()}"`;
@@ -129,7 +136,7 @@ export class LabProcess {
 }
 
 /** Waits until `ready()` is true. @throws Error naming `what` when it is not after `timeoutMs`. */
-export async function until(what: string, ready: () => boolean, timeoutMs = 10_000): Promise<void> {
+export async function until(what: string, ready: () => boolean, timeoutMs: number = WAIT_MS_MAX): Promise<void> {
   const end = Date.now() + timeoutMs;
   while (!ready()) {
     if (Date.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`);

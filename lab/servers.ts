@@ -43,15 +43,15 @@ export async function startNginx(lab: Lab, host: Host, options: NginxOptions = {
   const port = options.port ?? 80;
   const tls = options.tls ? certificate(dir) : null;
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
-    (kind) => `${kind}_temp_path ${dir}/${kind};`,
+    (kind) => `${kind}_temp_path "${dir}/${kind}";`,
   );
   const secure = tls
-    ? `listen 443 ssl; listen [::]:443 ssl; ssl_certificate ${tls.certificate}; ssl_certificate_key ${tls.key};`
+    ? `listen 443 ssl; listen [::]:443 ssl; ssl_certificate "${tls.certificate}"; ssl_certificate_key "${tls.key}";`
     : '';
-  const configuration = `daemon off; master_process off; pid ${dir}/pid; error_log ${dir}/error.log warn;
+  const configuration = `daemon off; master_process off; pid "${dir}/pid"; error_log "${dir}/error.log" warn;
     events { worker_connections 4096; }
     http { access_log off; default_type text/plain; ${temporary.join(' ')} ${options.http ?? ''}
-      server { listen ${port} backlog=4096; listen [::]:${port} ipv6only=on; ${secure} root ${documents}; } }\n`;
+      server { listen ${port} backlog=4096; listen [::]:${port} ipv6only=on; ${secure} root "${documents}"; } }\n`;
   const file = path.join(dir, 'nginx.conf');
   fs.writeFileSync(file, configuration);
   const server = host.spawn(['nginx', '-p', dir, '-c', file, '-e', `${dir}/error.log`]);

@@ -18,6 +18,8 @@ import { TapReport } from './tap-report.mjs';
 const SECONDS_MAX = Number(process.env.TSREPLAY_TEST_SECONDS_MAX ?? 1500);
 const JOBS = Number(process.env.TSREPLAY_TEST_JOBS ?? 2);
 const KILL_GRACE_MS = 5_000;
+/** Of standard error, repeated at the end when a test file broke off without naming what failed. */
+const ERROR_LINES = 20;
 
 function compiledName(argument) {
   if (argument.startsWith('-')) return argument;
@@ -33,13 +35,24 @@ function checkStyle() {
   return result.status === 0 ? '' : `${result.stdout ?? ''}${result.stderr ?? ''}` || 'biome did not run';
 }
 
-/** Runs tap and feeds its output to the report. Resolves with tap's exit status; 124 = the time was up. */
+/** Passes standard error through, and keeps its last lines. */
+function followErrors(stream) {
+  const last = [];
+  readline.createInterface({ input: stream }).on('line', (line) => {
+    process.stderr.write(`${line}\n`);
+    last.push(line);
+    if (last.length > ERROR_LINES) last.shift();
+  });
+  return last;
+}
+
+/** Runs tap, its output to the report. Resolves with its exit status (124: the time was up) and its last errors. */
 async function runTap(args, report) {
   const command = ['node_modules/.bin/tap', 'run', '--reporter=tap', `--jobs=${JOBS}`, ...args];
   const child = spawn(process.execPath, command, {
     cwd: root,
     env: { ...process.env, PATH: pathWithSbin, FORCE_COLOR: '0' },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
   });
   let late = false;
@@ -63,10 +76,11 @@ async function runTap(args, report) {
       resolve(code ?? 1);
     });
   });
+  const errors = followErrors(child.stderr);
   for await (const line of readline.createInterface({ input: child.stdout })) report.line(line);
   const code = await closed;
   clearTimeout(timer);
-  return late ? 124 : code;
+  return { code: late ? 124 : code, errors };
 }
 
 function printSkips(skips) {
@@ -82,6 +96,15 @@ function printSkips(skips) {
   }
 }
 
+/** At the end, because logs are cut at their beginning. */
+function printFailures(report, errors) {
+  const text = report.failureText();
+  if (text === '') return;
+  process.stdout.write(`\n${text}`);
+  const brokeOff = report.failures.some(({ name }) => !name.includes(' > '));
+  if (brokeOff && errors.length > 0) process.stdout.write(`Last lines of standard error:\n  ${errors.join('\n  ')}\n`);
+}
+
 /** One of the checks beside tap: types, style. */
 function announce(name, message) {
   process.stdout.write(message ? `FAIL ${name}\n${message}\n` : `ok   ${name}\n`);
@@ -93,10 +116,10 @@ async function main() {
   let failed = announce('types (tsc)', typeErrors) + announce('style (biome)', checkStyle());
   const passed = 2 - failed;
   const report = new TapReport((text) => process.stdout.write(`${text}\n`));
-  const code = await runTap(process.argv.slice(2).map(compiledName), report);
+  const { code, errors } = await runTap(process.argv.slice(2).map(compiledName), report);
   const { summary } = report;
   printSkips(report.skips);
-  if (report.failures.length > 0) process.stdout.write(`\nFailed:\n  ${report.failures.join('\n  ')}\n`);
+  printFailures(report, errors);
   if (code === 124) process.stdout.write(`\nStopped: the tests took longer than ${SECONDS_MAX} s\n`);
   if (!summary) {
     process.stdout.write('\nThe test runner ended without a summary: counted as a failure\n');

@@ -7,7 +7,7 @@ import t from 'tap';
 import { labUnavailable } from '../../lab/availability.ts';
 import { type Lab, makeLab, pair } from '../../lab/lab.ts';
 import { encodePcap, readPcap } from '../../lab/pcapfile.ts';
-import { runProgram } from '../../lab/process.ts';
+import { runProgram, shellQuote } from '../../lab/process.ts';
 import type { CaptureSnapshot } from '../../src/capture/report.ts';
 import { captureLines, captureLiveLine } from '../../src/cli/capture_report.ts';
 import { packageRoot } from '../structure/repository.ts';
@@ -173,8 +173,9 @@ t.test('a disk that is full', { skip }, async (t) => {
   const small = path.join(directory, 'small');
   fs.mkdirSync(small);
   // In the mount namespace of this one program.
-  const mount = `mount -t tmpfs -o size=64k tmpfs ${small}`;
-  const script = `${mount} && "$@"; s=$?; cp ${small}/x.pcap ${directory}/full.pcap; exit $s`;
+  const mount = `mount -t tmpfs -o size=64k tmpfs ${shellQuote(small)}`;
+  const copy = `cp ${shellQuote(`${small}/x.pcap`, `${directory}/full.pcap`)}`;
+  const script = `${mount} && "$@"; s=$?; ${copy}; exit $s`;
   const tool = [
     process.execPath,
     TSCAP,

@@ -6,7 +6,7 @@ import { hasProgram, labUnavailable } from '../../lab/availability.ts';
 import type { Host } from '../../lab/host.ts';
 import { type Lab, makeLab, pair } from '../../lab/lab.ts';
 import { encodePcap } from '../../lab/pcapfile.ts';
-import { type LabProcess, runProgram, until } from '../../lab/process.ts';
+import { type LabProcess, runProgram, shellQuote, until } from '../../lab/process.ts';
 import { packageRoot } from '../structure/repository.ts';
 import { reportOf, type TscapReport } from './tscap_report.ts';
 
@@ -169,13 +169,14 @@ t.test('SIGHUP while -G names files by the time', { skip }, async (t) => {
 });
 
 t.test('a full disk is told, and again when there is room', { skip }, async (t) => {
-  const small = folder();
+  const small = path.join(lab.directory, 'small');
+  fs.mkdirSync(small);
   // In the mount namespace of this one program, which ends it; the file is copied out of it.
-  const room = path.join(lab.directory, 'room');
   const script = [
-    `mount -t tmpfs -o size=300k tmpfs ${small} && head -c 200k /dev/zero > ${small}/ballast`,
+    `cd ${shellQuote(lab.directory)} && mount -t tmpfs -o size=300k tmpfs small`,
+    'head -c 200k /dev/zero > small/ballast',
     '("$@"; echo "status $?" >&2) &',
-    `while [ ! -e ${room} ]; do sleep 0.05; done; rm ${small}/ballast; wait; cp ${small}/x.pcapng ${lab.directory}/`,
+    'while [ ! -e room ]; do sleep 0.05; done; rm small/ballast; wait; cp small/x.pcapng .',
   ].join('\n');
   const running = b.spawn([
     ...['unshare', '--mount', 'sh', '-c', script, 'sh'],
@@ -184,7 +185,7 @@ t.test('a full disk is told, and again when there is room', { skip }, async (t) 
   await running.waitFor(/listening on/);
   ping(100, '-s', '1400');
   await running.waitFor(/tscap: no room on the disk: packets are counted, not written, until there is/);
-  fs.writeFileSync(room, '');
+  fs.writeFileSync(path.join(lab.directory, 'room'), '');
   await new Promise((resolve) => setTimeout(resolve, 300));
   ping(20, '-s', '1400');
   await running.waitFor(/tscap: writing again: \d+ packets were not written/);
@@ -320,7 +321,7 @@ t.test('a terminal gets a live line', { skip: without('script') }, async (t) => 
     'script',
     '-qec',
     // `exec`: a shell that stays between the two (dash, where SHELL is not set) would answer Ctrl-C with 130.
-    ['exec', ...tscap('-i', 'eth0', '-w', path.join(folder(), 'x'), 'icmp')].join(' '),
+    `exec ${shellQuote(...tscap('-i', 'eth0', '-w', path.join(folder(), 'x'), 'icmp'))}`,
     '/dev/null',
   ]);
   await running.waitFor(/listening on/);

@@ -8,17 +8,12 @@ import { BATCH_FRAMES, FrameBatch } from '../../src/base/batch.ts';
 import { plainRegion } from '../../src/base/region.ts';
 import { LinePrinter, PRINT_DEFAULTS, type PrintOptions } from '../../src/capture/print/index.ts';
 import { openCapture } from '../../src/pcap/index.ts';
+import { packageRoot } from '../structure/repository.ts';
 import * as frames from '../wire/frames.ts';
 
-const root = findRoot();
+const root = packageRoot();
 const fixtures = path.join(root, 'fixtures/pcaps');
 const hasTcpdump = spawnSync('tcpdump', ['--version']).status === 0;
-
-function findRoot(): string {
-  let folder = path.dirname(new URL(import.meta.url).pathname);
-  while (!fs.existsSync(path.join(folder, 'package.json'))) folder = path.dirname(folder);
-  return folder;
-}
 
 function captureOf(name: string): string {
   const folder = path.join(fixtures, name);

@@ -3,6 +3,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { FrameBatch } from '../../src/base/batch.ts';
 import { OperatorError } from '../../src/base/errors.ts';
@@ -18,7 +19,7 @@ import { assertFrames, FrameMaker, range, START_SEC, spec } from './sink_rig.ts'
 
 const isRoot = process.getuid?.() === 0;
 const hasTcpdump = spawnSync('tcpdump', ['--version']).status === 0;
-const child = new URL('./sink_child.js', import.meta.url).pathname;
+const child = fileURLToPath(new URL('./sink_child.js', import.meta.url));
 
 function scratch(t: { teardown(action: () => void): unknown }): string {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tsr-sink-'));

@@ -1,8 +1,5 @@
 /** The documentation says what the program says. UPDATE_DOCS=1 writes the help text into it anew. */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { buildCommand } from '../../src/cli/command_line.ts';
 import { longHelp, shortHelp } from '../../src/cli/help.ts';
@@ -12,9 +9,6 @@ import { jsonReport } from '../../src/cli/report_json.ts';
 import { METRIC_ROWS, OUTPUT_METRIC_ROWS } from '../../src/metrics/index.ts';
 import type { ReplayReport } from '../../src/replay/report.ts';
 import { checkHelpPage } from './help_page.ts';
-
-let root = dirname(fileURLToPath(import.meta.url));
-while (!existsSync(join(root, 'package.json'))) root = dirname(root);
 
 t.test('docs/tsreplay.md', (t) => {
   const text = checkHelpPage(t, REPLAY_TABLE);

@@ -1,14 +1,11 @@
 /** Shared by the tests of `tsrewrite`: the command in this process, captures read without the product's reader. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { rewriteMain } from '../../src/cli/rewrite_main.ts';
+import { packageRoot } from '../structure/repository.ts';
 
-export const HERE: string = dirname(fileURLToPath(import.meta.url));
-let root = HERE;
-while (!existsSync(join(root, 'package.json'))) root = dirname(root);
-export const ROOT: string = root;
+export const ROOT: string = packageRoot();
 
 export interface Ran {
   readonly status: number;

@@ -1,8 +1,7 @@
 /** The command line of `tscopy`: what it asks for, and what it refuses before anything is opened. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { parseCommandLine } from '../../src/cli/command_line.ts';
 import { copyLine, copyReportLines } from '../../src/cli/copy_report.ts';
@@ -13,10 +12,10 @@ import { snapshotOf } from '../../src/copy/agent/report.ts';
 import { AgentTotals } from '../../src/copy/agent/rows.ts';
 import { Count } from '../../src/copy/counts.ts';
 import { copyRegistry } from '../../src/metrics/copy.ts';
+import { packageRoot } from '../structure/repository.ts';
 import { checkHelpPage } from './help_page.ts';
 
-let root = dirname(fileURLToPath(import.meta.url));
-while (!existsSync(join(root, 'package.json'))) root = dirname(root);
+const root = packageRoot();
 
 async function request(...argv: string[]): Promise<AgentRequest> {
   const line = await parseCommandLine(COPY_TABLE, argv, (path) => readFileSync(path, 'utf8'));

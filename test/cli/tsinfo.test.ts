@@ -2,10 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
 import * as v from 'valibot';
@@ -17,14 +16,13 @@ import { stampText } from '../../src/cli/info_facts.ts';
 import { infoMain } from '../../src/cli/info_main.ts';
 import type { FileReport, InfoReport } from '../../src/cli/info_report.ts';
 import { INFO_TABLE } from '../../src/cli/info_table.ts';
+import { packageRoot } from '../structure/repository.ts';
 import { checkHelpPage } from './help_page.ts';
 import { type Ended, runInProcess } from './in_process.ts';
 import { readPage } from './page_rig.ts';
 
-const here = dirname(fileURLToPath(import.meta.url));
-const CLI = join(here, '..', '..', 'src', 'cli', 'tsinfo.js');
-let root = here;
-while (!existsSync(join(root, 'package.json'))) root = dirname(root);
+const root = packageRoot();
+const CLI = join(root, 'dist', 'src', 'cli', 'tsinfo.js');
 const fixture = (name: string): string => join(root, 'fixtures', 'pcaps', name);
 const scratch = mkdtempSync(join(tmpdir(), 'tsinfo-test-'));
 t.teardown(() => rmSync(scratch, { recursive: true, force: true }));

@@ -1,9 +1,8 @@
 /** The command `tsintercept`: its texts, and what it says when something is wrong. What it does: test/copy. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { labUnavailable } from '../../lab/availability.ts';
 import { makeLab, pair } from '../../lab/lab.ts';
@@ -15,11 +14,11 @@ import { INTERCEPT_TABLE } from '../../src/cli/intercept_table.ts';
 import { CliOption } from '../../src/cli/option_table.ts';
 import type { InterceptSnapshot } from '../../src/copy/intercept/intercept.ts';
 import { INTERCEPT_LOSSES, INTERCEPT_METRIC_ROWS } from '../../src/metrics/intercept.ts';
+import { packageRoot } from '../structure/repository.ts';
 import { checkHelpPage } from './help_page.ts';
 
-let root = dirname(fileURLToPath(import.meta.url));
-const CLI = join(root, '..', '..', 'src', 'cli', 'tsintercept.js');
-while (!existsSync(join(root, 'package.json'))) root = dirname(root);
+const root = packageRoot();
+const CLI = join(root, 'dist', 'src', 'cli', 'tsintercept.js');
 const DOCS = join(root, 'docs', 'tsintercept.md');
 
 function tsintercept(...args: string[]): { status: number | null; out: string; error: string } {

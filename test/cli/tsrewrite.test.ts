@@ -14,9 +14,9 @@ import { REWRITE_TABLE } from '../../src/cli/rewrite_table.ts';
 import { PrepCacheBuilder, PrepVerdict } from '../../src/pcap/prep_cache.ts';
 import { readPcap, writePcap } from '../rewrite/support.ts';
 import { checkHelpPage } from './help_page.ts';
-import { fixtures, HERE, judge, ROOT, TCPDUMP, tsrewrite } from './rewrite_rig.ts';
+import { fixtures, judge, ROOT, TCPDUMP, tsrewrite } from './rewrite_rig.ts';
 
-const CLI = join(HERE, '..', '..', 'src', 'cli', 'tsrewrite.js');
+const CLI = join(ROOT, 'dist', 'src', 'cli', 'tsrewrite.js');
 const GOLDENS = join(ROOT, '..', 'shared', 'conformance', 'tcpreplay');
 const MANIFEST = join(GOLDENS, 'manifest.json');
 const CAPTURES = fixtures();

@@ -1,13 +1,13 @@
 /** Clients – production, which routes – test server: hosts, servers that log whom they answered, and the agent. */
 import fs from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Host } from '../../lab/host.ts';
 import type { Lab } from '../../lab/lab.ts';
 import type { LineClientResult, LineClientSpec } from '../../lab/line_client.ts';
 import type { LineServerSpec } from '../../lab/line_server.ts';
 import type { LabProcess } from '../../lab/process.ts';
 import { startNginx } from '../../lab/servers.ts';
+import { packageRoot } from '../structure/repository.ts';
 import { ASSISTANT, clientAddresses, copyNetwork, type NetworkOptions, PRODUCTION, TARGET } from './lab_network.ts';
 
 export { ASSISTANT, CONTAINER, clientAddresses, PRODUCTION, TARGET } from './lab_network.ts';
@@ -25,12 +25,6 @@ export interface RigOptions extends NetworkOptions {
 export type Interception = 'local' | 'tunnel' | 'assistant';
 /** The next hop that the target's replies have, for each. */
 export const REPLIES_VIA = { local: 'production', tunnel: 'router', assistant: 'assistant' } as const;
-
-function packageRoot(): string {
-  let dir = path.dirname(fileURLToPath(import.meta.url));
-  while (!fs.existsSync(path.join(dir, 'package.json'))) dir = path.dirname(dir);
-  return dir;
-}
 export const ROOT: string = packageRoot();
 export const TSCOPY: string = path.join(ROOT, 'dist/src/cli/tscopy.js');
 export const TSINTERCEPT: string = path.join(ROOT, 'dist/src/cli/tsintercept.js');
@@ -279,8 +273,8 @@ export async function serveHttp(
   fs.writeFileSync(log, '');
   fs.writeFileSync(path.join(rig.lab.directory, '1m'), Buffer.alloc(1 << 20, 'm'));
   const format = `log_format copy '[$remote_addr]:$remote_port $request_method $request_uri $request_length @$msec';`;
-  const block = `server { listen ${port} backlog=4096; listen [::]:${port} ipv6only=on; access_log ${log} copy;
+  const block = `server { listen ${port} backlog=4096; listen [::]:${port} ipv6only=on; access_log "${log}" copy;
     client_body_buffer_size 1m; client_max_body_size 8m; keepalive_requests 1000000;
-    location / { return 200 "ok"; } location = /1m { root ${rig.lab.directory}; } ${server} }`;
+    location / { return 200 "ok"; } location = /1m { root "${rig.lab.directory}"; } ${server} }`;
   await startNginx(rig.lab, host, { http: `${format} ${block}`, port: statusPort });
 }

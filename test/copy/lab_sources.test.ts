@@ -52,7 +52,7 @@ t.test('clients of a service in another network namespace', { skip }, async (t) 
   const logs = [`${lab.directory}/production.log`, `${lab.directory}/target.log`] as const;
   for (const [i, host] of [container!, target!].entries()) {
     const format = `log_format copy '[$remote_addr]:$remote_port $request_uri';`;
-    const block = `server { listen ${PORT}; access_log ${logs[i]} copy; location / { return 200 "ok"; } }`;
+    const block = `server { listen ${PORT}; access_log "${logs[i]}" copy; location / { return 200 "ok"; } }`;
     await startNginx(lab, host, { http: `${format} ${block}`, port: 8079 });
   }
   const agent = production!.spawn([process.execPath, TSCOPY, ...TO_TARGET, '--netns', container!.netns]);

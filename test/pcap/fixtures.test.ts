@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import zlib from 'node:zlib';
 import t from 'tap';
+import { packageRoot } from '../structure/repository.ts';
 import { type ReadPacket, readAll, scratchDirectory } from './build.ts';
 
 const directory = scratchDirectory((action) => t.teardown(action));
@@ -93,9 +94,3 @@ t.test('as pcap-parser reads it', { skip: missing }, async (t) => {
   }
   t.ok(compared > 0, `${compared} captures agree`);
 });
-
-function packageRoot(): string {
-  let from = path.dirname(new URL(import.meta.url).pathname);
-  while (!fs.existsSync(path.join(from, 'package.json'))) from = path.dirname(from);
-  return from;
-}

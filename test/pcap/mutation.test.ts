@@ -8,6 +8,7 @@ import { OperatorError } from '../../src/base/errors.ts';
 import { FRAME_BYTES_MAX, plainRegion } from '../../src/base/region.ts';
 import { Rng } from '../../src/base/rng.ts';
 import { createCaptureWriter } from '../../src/pcap/index.ts';
+import { packageRoot } from '../structure/repository.ts';
 import { Blocks, buildPcap, everyBlock, Magic, randomPackets, readAll, scratchDirectory } from './build.ts';
 
 const MUTATIONS = 1000;
@@ -127,9 +128,3 @@ t.test('captures of real programs', { skip: captures.length > 0 ? false : 'needs
     attack(t, original.subarray(0, 65_536));
   }
 });
-
-function packageRoot(): string {
-  let from = path.dirname(new URL(import.meta.url).pathname);
-  while (!fs.existsSync(path.join(from, 'package.json'))) from = path.dirname(from);
-  return from;
-}

@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import type { OperatorError } from '../../src/base/errors.ts';
 import { captureFrames, openCapture } from '../../src/pcap/index.ts';
+import { packageRoot } from '../structure/repository.ts';
 import {
   buildPcap,
   Magic,
@@ -348,9 +349,3 @@ t.test('captureFrames gives copies and closes the file', async (t) => {
     break;
   }
 });
-
-function packageRoot(): string {
-  let at = path.dirname(new URL(import.meta.url).pathname);
-  while (!fs.existsSync(path.join(at, 'package.json'))) at = path.dirname(at);
-  return at;
-}

@@ -4,6 +4,7 @@ import path from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { PrepCacheBuilder, PrepVerdict, readPrepCache } from '../../src/pcap/index.ts';
+import { packageRoot } from '../structure/repository.ts';
 import { scratchDirectory } from './build.ts';
 
 const directory = scratchDirectory((action) => t.teardown(action));
@@ -92,9 +93,3 @@ t.test(
     }
   },
 );
-
-function packageRoot(): string {
-  let from = path.dirname(new URL(import.meta.url).pathname);
-  while (!fs.existsSync(path.join(from, 'package.json'))) from = path.dirname(from);
-  return from;
-}

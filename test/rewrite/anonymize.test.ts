@@ -12,6 +12,7 @@ import { Edit } from '../../src/rewrite/rewriter.ts';
 import { decode } from '../../src/wire/decode.ts';
 import { Layers } from '../../src/wire/layers.ts';
 import { Checksum, verifyIpChecksum, verifyTransportChecksum } from '../../src/wire/verify.ts';
+import { packageRoot } from '../structure/repository.ts';
 import * as frames from '../wire/frames.ts';
 import { batchOf, frameBytes, readPcap } from './support.ts';
 
@@ -52,14 +53,8 @@ const SAMPLE_IPV6: readonly (readonly [string, string])[] = [
   ['20010db8000000000000000000000001', '440102bc603fd91d027fff8ee6f1dc1e'],
   ['20010db8000000000000000000000002', '440102bc603fd91d027fff8ee6f1dc1c'],
 ];
-const root = findRoot();
+const root = packageRoot();
 const spec = (more: Partial<AnonymizeSpec> = {}): AnonymizeSpec => ({ key: SAMPLE_KEY, payload: 'keep', ...more });
-
-function findRoot(): string {
-  let folder = path.dirname(new URL(import.meta.url).pathname);
-  while (!fs.existsSync(path.join(folder, 'package.json'))) folder = path.dirname(folder);
-  return folder;
-}
 
 const toInt = (dotted: string): number => dotted.split('.').reduce((sum, part) => (sum << 8) | Number(part), 0);
 const commonBits = (a: number, b: number): number => Math.clz32(a ^ b);

@@ -4,12 +4,12 @@
  */
 import { deepEqual, equal } from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { Command } from 'commander';
 import t from 'tap';
 import { addRewriteOptions, rewriteSpecFrom } from '../../src/cli/rewrite_options.ts';
 import { compileRewriter, Direction, Edit, EMPTY_REWRITE } from '../../src/rewrite/index.ts';
+import { packageRoot } from '../structure/repository.ts';
 import { batchOf, type Capture, frameBytes, type Record, readPcap, writePcap } from './support.ts';
 
 interface Case {
@@ -18,12 +18,6 @@ interface Case {
   readonly args: readonly string[];
   readonly expected: { readonly le?: string };
   readonly compare: string;
-}
-
-function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json'))) folder = dirname(folder);
-  return folder;
 }
 
 const folder = join(packageRoot(), '..', 'shared', 'conformance', 'tcpreplay');

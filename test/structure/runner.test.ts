@@ -14,8 +14,9 @@ interface TapReport {
     readonly todo: number;
   } | null;
   readonly skips: readonly { readonly name: string; readonly reason: string }[];
-  readonly failures: readonly string[];
+  readonly failures: readonly { readonly name: string; readonly detail: readonly string[] }[];
   line(text: string): void;
+  failureText(): string;
 }
 
 const root = packageRoot();
@@ -38,6 +39,14 @@ t.test('a written-down run', async (t) => {
     # Subtest: inner
         not ok 1 - two is three
           ---
+          at:
+            fileName: dist/test/a.test.js
+          stack: |
+            dist/test/a.test.js:3:3
+          source: >
+            t.equal(3, 2, 'two is three');
+
+            ok 7 - a line of the source
           diff: here
           ...
         1..1
@@ -54,8 +63,12 @@ ok 2 - dist/test/b.test.js # time=8ms
 # time=1317.035ms`);
   t.same(report.summary, { total: 4, pass: 2, fail: 1, skip: 1, todo: 0 });
   t.same(report.skips, [{ name: 'test/a.test.js > lab', reason: 'needs root' }]);
-  t.same(report.failures, ['test/a.test.js > inner > two is three']);
+  const detail = ['stack: |', '  dist/test/a.test.js:3:3', 'diff: here'];
+  t.same(report.failures, [{ name: 'test/a.test.js > inner > two is three', detail }]);
+  const told = ['Failed:', '  test/a.test.js > inner > two is three', ...detail.map((line) => `      ${line}`), ''];
+  t.equal(report.failureText(), told.join('\n'));
   t.match(printed, /^FAIL test\/a\.test\.js \(1\.2 s\)\n[\s\S]*diff: here[\s\S]*\nok {3}test\/b\.test\.js \(0\.0 s\)$/);
+  t.equal(read('TAP version 14\nok 1 - fine').report.failureText(), '');
   t.equal(read('TAP version 14\nok 1 - dist/test/a.test.js\n').report.summary, null, 'no summary is no summary');
 });
 
@@ -71,7 +84,13 @@ t.test("tap's own output has the form that is read", async (t) => {
   const { report } = read(done.stdout);
   t.match(report.summary, { pass: 1, fail: 2, skip: 1 });
   t.match(report.skips, [{ reason: 'no such thing' }]);
-  t.match([...report.failures].sort(), [/bad\.mjs > c > d$/, /crash\.mjs$/]);
+  t.match(report.failures.map(({ name }) => name).sort(), [/bad\.mjs > c > d$/, /crash\.mjs$/]);
+  const text = report.failureText();
+  t.match(text, /^Failed:\n[\s\S]*bad\.mjs > c > d\n(?: {6}.*\n)+/);
+  t.match(text, /\n {8}-2\n {8}\+1\n/, 'the difference');
+  t.match(text, /bad\.mjs:1:\d+/, 'the place');
+  t.match(text, /crash\.mjs\n {6}exitCode: 3\n/);
+  t.notMatch(text, /import t from/, 'without the source around');
   t.not(done.status, 0);
 });
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { Rng } from '../../src/base/rng.ts';
 import * as w from '../../src/wire/index.ts';
+import { packageRoot } from '../structure/repository.ts';
 import { type Bytes, ethernet, exactView, hex, icmp, icmpv6, ipv4, ipv6, SRC6, sctp, tcp, udp } from './frames.ts';
 import { VECTORS } from './vectors.ts';
 
@@ -240,9 +240,7 @@ function judge(t: { testdir(): string }, frames: readonly Uint8Array[]): { fault
 
 /** Whole Ethernet frames of the fixtures in little-endian classic pcap. */
 function fixtureFrames(): Uint8Array[] {
-  let root = path.dirname(fileURLToPath(import.meta.url));
-  while (!fs.existsSync(path.join(root, 'package.json'))) root = path.dirname(root);
-  const folder = path.join(root, 'fixtures', 'pcaps');
+  const folder = path.join(packageRoot(), 'fixtures', 'pcaps');
   const frames: Uint8Array[] = [];
   for (const name of fs.existsSync(folder) ? fs.readdirSync(folder) : []) {
     const file = path.join(folder, name, 'in.pcap');
