@@ -4,7 +4,7 @@
  * options in any order, `--` before operands only. The result is a list of settings under full names.
  */
 import type { Command, Option } from 'commander';
-import { isOurs, longName, refuseKnown, takesValue } from './option_table.ts';
+import { isOurs, longName, peerHint, refuseKnown, takesValue } from './option_table.ts';
 import { listed, usage } from './values.ts';
 
 /** One option as given in one place. */
@@ -54,8 +54,11 @@ function scanShorts(command: Command, token: string, next: string | undefined, s
   for (let at = 1; at < token.length; at++) {
     const letter = token[at]!;
     const option = command.options.find((candidate) => candidate.short === `-${letter}`);
-    if (option === undefined) throw usage(`-${letter} is no option of ${command.name()}: see ${command.name()} --help`);
     const rest = token.slice(at + 1);
+    if (option === undefined) {
+      const hint = peerHint(command, `-${letter}`, rest || next) ?? `see ${command.name()} --help`;
+      throw usage(`-${letter} is no option of ${command.name()}: ${hint}`);
+    }
     if (takesValue(option)) return settle(option, rest === '' ? null : rest.replace(/^=/, ''), next, settings);
     settle(option, null, undefined, settings);
   }
@@ -97,7 +100,8 @@ export function findOption(command: Command, typed: string, where = ''): Option 
     throw usage(`${where}--${typed} is ambiguous: ${listed(names, 'or')}`);
   }
   const near = nearestName(wanted, command.options.map(longName));
-  const hint = near === null ? `see ${command.name()} --help` : `did you mean --${near}?`;
+  const other = near === null ? `see ${command.name()} --help` : `did you mean --${near}?`;
+  const hint = peerHint(command, `--${wanted}`) ?? other;
   throw usage(`${where}--${typed} is no option of ${command.name()}: ${hint}`);
 }
 

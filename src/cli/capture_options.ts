@@ -12,7 +12,10 @@ export function byteSize(plainBytes: number, min: number): ValueParser {
     const match = /^(\d+\.?\d*|\.\d+)\s*([kmgt]?)(?:i?b)?$/i.exec(value.trim());
     const unit = match?.[2]?.toLowerCase() ?? '';
     const bytes = Math.round(Number(match?.[1]) * (unit === '' ? plainBytes : UNITS[unit]!));
-    if (match === null || !(bytes >= min)) throw usage(`${option} needs a size like 100M or 20G, not "${value}"`);
+    if (match === null || !(bytes >= min)) {
+      const least = min >= 1 << 20 ? `${min >> 20}M` : `${min >> 10}K`;
+      throw usage(`${option} needs a size like 100M or 20G, ${least} at least, not "${value}"`);
+    }
     return bytes;
   };
 }
@@ -208,6 +211,14 @@ const FILES: OptionGroup = {
       name: 'max-disk-stop',
       help: 'At --max-disk, write no more instead of removing the oldest file; packets are counted',
     },
+    {
+      name: 'postrotate-command',
+      short: 'z',
+      value: 'PROGRAM',
+      parse: text,
+      help: `Run this program on each finished file, the last one too, beside the capture at the lowest priority: -z
+        gzip. It gets the file's name as its one argument`,
+    },
     { name: 'index', value: 'FILE', parse: text, help: 'Append a JSON line for each finished or removed file' },
     {
       name: 'keep-page-cache',
@@ -226,6 +237,12 @@ const PRINTING: OptionGroup = {
       short: 'n',
       timesMax: 3,
       help: 'Addresses and ports as numbers. That is always so: no name server is asked',
+    },
+    { name: 'number', short: '#', help: 'Print the number of the packet in front of its line' },
+    {
+      name: 'line-buffered',
+      short: 'l',
+      help: 'Lines leave as packets come. That is always so, also into a pipe',
     },
     { name: 'link-header', short: 'e', help: 'Print the link-layer header' },
     {

@@ -4,6 +4,7 @@ import { Exit, OperatorError } from '../base/errors.ts';
 import { type CaptureReport, type CaptureSnapshot, droppedAtAll } from '../capture/report.ts';
 import { type CaptureSession, openSession } from '../capture/session.ts';
 import { linktypeName } from '../wire/linktype.ts';
+import { AfterFile } from './capture_after.ts';
 import { CaptureNotices } from './capture_notices.ts';
 import { captureJson, captureLines, captureLiveLine, type LivePoint } from './capture_report.ts';
 import type { CaptureCliOptions, CapturePlan } from './capture_spec.ts';
@@ -22,6 +23,7 @@ const STOP_STATUS = Exit.Done;
 export async function runCapture(plan: CapturePlan, options: CaptureCliOptions, terminal: Terminal): Promise<Exit> {
   const signals = new Signals(terminal, options);
   let session: CaptureSession | null = null;
+  const after = afterFiles(plan, options, terminal);
   try {
     session = await openSession(plan.session);
     if (plan.user !== null) becomeUser(plan.user);
@@ -34,8 +36,16 @@ export async function runCapture(plan: CapturePlan, options: CaptureCliOptions, 
     return options.strict && droppedAtAll(report) > 0 ? Exit.Incomplete : STOP_STATUS;
   } finally {
     session?.abandon();
+    await after?.end();
     signals.detach();
   }
+}
+
+function afterFiles(plan: CapturePlan, options: CaptureCliOptions, terminal: Terminal): AfterFile | null {
+  const channel = plan.session.output.sink?.finishedChannel;
+  const program = options.postrotateCommand;
+  if (channel === undefined || program === undefined) return null;
+  return new AfterFile(program, channel, (line) => terminal.error(`${TOOL}: ${oneLine(line)}`));
 }
 
 async function captured(

@@ -6,6 +6,7 @@ import type { RotationSpec } from '../capture/sink/sink.ts';
 import type { CaptureOptions } from '../capture/spec.ts';
 import type { CaptureBackend, Direction, StampSource } from '../device/capture_source.ts';
 import { type AnonymizeSpec, readAnonymizeKey } from '../rewrite/anonymize_spec.ts';
+import { checkProgram } from './capture_after.ts';
 import { milliseconds, PACKETS_MAX } from './capture_options.ts';
 import { type NamespaceOptions, namespaceOf } from './namespace_options.ts';
 import { type HostPort, integer, usage } from './values.ts';
@@ -38,10 +39,12 @@ export interface CaptureCliOptions extends NamespaceOptions {
   readonly maxDisk?: number;
   readonly maxDiskStop?: true;
   readonly index?: string;
+  readonly postrotateCommand?: string;
   readonly keepPageCache?: true;
   readonly print?: true;
   /** Flags that were given several times are lists. */
   readonly verbose?: readonly unknown[];
+  readonly number?: true;
   readonly linkHeader?: true;
   readonly hex?: readonly unknown[];
   readonly hexAscii?: readonly unknown[];
@@ -82,11 +85,15 @@ const QUICK_RETIRE_MS = 10;
 export function capturePlan(options: CaptureCliOptions, filter: string, around: Surroundings): CapturePlan {
   const stops = autostops(options.autostop ?? []);
   const packets = options.count ?? stops.packets;
+  if (options.postrotateCommand !== undefined) {
+    if (options.write === '-') throw usage('-z needs a file, and standard output is none: -w FILE');
+    checkProgram(options.postrotateCommand, '-z');
+  }
   const prints = options.write === undefined || options.print === true;
   if (prints && options.write === '-')
     throw usage('--print and -w - cannot both be given: both write to standard output');
   if (prints && options.json) throw usage('--json needs -w: the packets stand on standard output');
-  const interfaces = options.read !== undefined ? undefined : (options.interface ?? [around.defaultInterface()]);
+  const interfaces = options.read !== undefined ? undefined : interfacesOf(options, around);
   const capture: Record<string, unknown> = {
     interfaces,
     files: options.read,
@@ -119,6 +126,24 @@ export function capturePlan(options: CaptureCliOptions, filter: string, around: 
   };
 }
 
+function interfacesOf(options: CaptureCliOptions, around: Surroundings): readonly string[] {
+  const names = options.interface ?? [around.defaultInterface()];
+  const again = names.find((name, i) => names.indexOf(name) < i);
+  if (again !== undefined)
+    throw usage(`-i ${again} is given twice, and each packet would be captured twice: once is enough`);
+  if (names.length > 1 && names.includes('any'))
+    throw usage('-i any is every interface: leave out the others, or each of their packets would be captured twice');
+  const several = names.find((name) => name.includes(','));
+  if (several !== undefined)
+    throw usage(
+      `-i ${several}: an interface each: ${several
+        .split(',')
+        .map((name) => `-i ${name}`)
+        .join(' ')}`,
+    );
+  return names;
+}
+
 const TIMES = ['clock', 'none', 'epoch', 'since-last', 'date', 'since-first'] as const;
 
 function printOf(options: CaptureCliOptions): PrintOptions {
@@ -132,6 +157,7 @@ function printOf(options: CaptureCliOptions): PrintOptions {
     dumpWithLink: (dumped?.length ?? 0) > 1,
     time: TIMES[options.time?.length ?? 0]!,
     timeDigits: options.timeStampPrecision === 'nano' ? 9 : 6,
+    number: options.number ?? false,
     absoluteSeq: options.absoluteSequenceNumbers ?? false,
   };
 }
@@ -163,6 +189,7 @@ function sinkOf(options: CaptureCliOptions, interfaces: number, around: Surround
     ...(options.compress === undefined ? {} : { compress: compressionOf(options.compress) }),
     ...(options.maxDisk === undefined ? {} : { diskBytesMax: options.maxDisk }),
     ...(options.index === undefined ? {} : { indexPath: options.index }),
+    ...(options.postrotateCommand === undefined ? {} : { finishedChannel: `tscap-${process.pid}` }),
     ...(options.packetBuffered ? { flushMs: 0 } : {}),
   };
 }
@@ -205,7 +232,9 @@ function ringOf(settings: readonly string[]): RotationSpec {
   let rotation: RotationSpec = { naming: 'dumpcap' };
   for (const setting of settings) {
     const [name, value] = split(setting, '--ring-buffer', Object.keys(RING));
-    rotation = { ...rotation, ...RING[name as keyof typeof RING](value) };
+    const part: Partial<RotationSpec> = RING[name as keyof typeof RING](value);
+    if (Object.keys(part).some((key) => key in rotation)) throw usage(`-b ${name} is given twice: once is enough`);
+    rotation = { ...rotation, ...part };
   }
   const { files: _files, naming: _naming, ...when } = rotation;
   if (Object.keys(when).length === 0)
@@ -217,6 +246,8 @@ function autostops(settings: readonly string[]): { durationMs?: number; packets?
   const found: { durationMs?: number; packets?: number } = {};
   for (const setting of settings) {
     const [name, value] = split(setting, '--autostop', ['duration', 'packets']);
+    const key = name === 'duration' ? 'durationMs' : 'packets';
+    if (found[key] !== undefined) throw usage(`-a ${name} is given twice: once is enough`);
     if (name === 'duration') found.durationMs = seconds(value, '-a duration');
     else found.packets = packetCount(value, '-a packets');
   }

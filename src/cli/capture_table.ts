@@ -1,5 +1,6 @@
 /** `tscap` as data: its options, which of them need or exclude which, and the notes of its help. */
 import { CAPTURE_OPTIONS } from './capture_options.ts';
+import { TCPDUMP_OPTIONS } from './capture_peers.ts';
 import type { CommandTable } from './command_line.ts';
 import type { Rule } from './rules.ts';
 
@@ -30,9 +31,17 @@ const RULES: readonly Rule[] = [
   { oneOf: ['hex', 'hex-ascii', 'ascii'], why: 'a packet is dumped in one way' },
   { option: 'print', excludes: ['json'], why: 'the packets stand on standard output' },
   { option: 'max-disk-stop', needs: ['max-disk'] },
-  ...['format', 'file-size', 'rotate-seconds', 'ring-buffer', 'compress', 'max-disk', 'index', 'keep-page-cache'].map(
-    (option): Rule => ({ option, needs: ['write'] }),
-  ),
+  ...[
+    'format',
+    'file-size',
+    'rotate-seconds',
+    'ring-buffer',
+    'compress',
+    'max-disk',
+    'index',
+    'postrotate-command',
+    'keep-page-cache',
+  ].map((option): Rule => ({ option, needs: ['write'] })),
 ];
 
 const NOTES: readonly string[] = [
@@ -62,5 +71,6 @@ export const CAPTURE_TABLE: CommandTable = {
   groups: CAPTURE_OPTIONS,
   rules: RULES,
   sections: ['TSCAP'],
+  peers: TCPDUMP_OPTIONS,
   notes: NOTES,
 };

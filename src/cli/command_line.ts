@@ -2,10 +2,10 @@
  * A command line, with the option files it names, as checked option values: the same for every command.
  * Reads no file itself: `readText` is passed in.
  */
-import { Command, CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { findOption, type Scanned, type Setting, scanArguments } from './autoopts.ts';
 import { formatOptionFile, parseOptionFile } from './option_file.ts';
-import { addOptions, longName, type OptionGroup, timesMaxOf } from './option_table.ts';
+import { addOptions, CliCommand, longName, type OptionGroup, type PeerOptions, timesMaxOf } from './option_table.ts';
 import { checkRules, type Rule } from './rules.ts';
 import { text, usage } from './values.ts';
 
@@ -20,6 +20,8 @@ export interface CommandTable {
   readonly rules: readonly Rule[];
   /** Sections of option files that hold for this command, upper case, its own first. */
   readonly sections: readonly string[];
+  /** Options of other tools. */
+  readonly peers?: PeerOptions;
   /** Further options made elsewhere. */
   readonly extend?: (command: Command) => void;
   /** Paragraphs at the foot of the long help. */
@@ -73,7 +75,7 @@ export const COMMON_OPTIONS: OptionGroup = {
 };
 
 export function buildCommand(table: CommandTable): Command {
-  const command = new Command(table.name)
+  const command = new CliCommand(table.name, table.peers ?? {})
     .helpOption(false)
     .exitOverride()
     .configureOutput({ writeErr() {}, writeOut() {} })

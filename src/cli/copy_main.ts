@@ -9,6 +9,7 @@ import {
   planAgent,
   startAgent,
 } from '../copy/agent/index.ts';
+import { nearestName } from './autoopts.ts';
 import { type CommandLine, parseCommandLine } from './command_line.ts';
 import { commandMain } from './command_main.ts';
 import { copyLine, copyReportLines } from './copy_report.ts';
@@ -30,9 +31,15 @@ export function copyMain(argv: readonly string[], terminal: Terminal): Promise<E
   if (argv[0] === 'doctor')
     return import('./doctor_main.ts').then(({ doctorMain }) => doctorMain(argv.slice(1), terminal));
   return commandMain(COPY_TABLE, argv, terminal, async (line) => {
-    if (line.operands.length > 0) throw usage(`tscopy takes options only, not "${line.operands[0]}"`);
+    if (line.operands.length > 0)
+      throw usage(`tscopy takes options only, not "${line.operands[0]}"${hint(line.operands[0]!)}`);
     return copy(argv, line.options as CopyOptions, terminal);
   });
+}
+
+function hint(operand: string): string {
+  if (nearestName(operand, ['doctor']) !== null) return ': "doctor" is the first word, as in tscopy doctor --target …';
+  return /^[^=]+:\d+$/.test(operand) ? `: type --target ${operand}` : '';
 }
 
 async function copy(argv: readonly string[], options: CopyOptions, terminal: Terminal): Promise<Exit> {

@@ -54,7 +54,7 @@ const WHAT: OptionGroup = {
     {
       name: 'ramp',
       value: 'TIME',
-      parse: nanoseconds,
+      parse: nanoseconds('24h'),
       help: 'Rise to --percent over this time; clients are added, none is taken away',
     },
     { name: 'only-new', help: 'Leave sessions alone that were open before; else their next request begins a session' },
@@ -112,14 +112,14 @@ const PACING: OptionGroup = {
     {
       name: 'reply-deadline',
       value: 'TIME',
-      parse: nanoseconds,
+      parse: nanoseconds('1h'),
       help: 'Longest wait of a request for the reply to the one before; then it is sent anyway, and counted',
       default: '1s',
     },
     {
       name: 'rtt',
       value: 'TIME',
-      parse: nanoseconds,
+      parse: nanoseconds('1m'),
       help: 'A reply that was silent for this long has ended',
       default: '3ms',
     },
@@ -166,7 +166,7 @@ const OFFLINE: OptionGroup = {
     {
       name: 'max-gap',
       value: 'TIME',
-      parse: nanoseconds,
+      parse: nanoseconds('24h'),
       help: 'Shorten pauses between packets of the capture to this',
       default: 'as captured',
     },
@@ -186,14 +186,14 @@ const LIMITS: OptionGroup = {
     {
       name: 'memory',
       value: 'SIZE',
-      parse: bytes(65_536),
+      parse: bytes(65_536, 17_179_869_184),
       help: "Bytes of clients' data that wait or are not acknowledged yet, over all sessions",
       default: '128M',
     },
     {
       name: 'session-memory',
       value: 'SIZE',
-      parse: bytes(16_384),
+      parse: bytes(16_384, 1_073_741_824),
       help: 'The same for one session',
       default: '64M',
     },
@@ -222,7 +222,7 @@ const LIMITS: OptionGroup = {
     {
       name: 'buffer-size',
       value: 'SIZE',
-      parse: bytes(2_097_152),
+      parse: bytes(2_097_152, 4_294_967_296),
       help: "The kernel's ring for clients' packets, all threads together",
       default: '32M',
     },
@@ -238,7 +238,7 @@ const SHOWING: OptionGroup = {
       parse: hostPort,
       help: 'Serve metrics for Prometheus at /metrics',
     },
-    { name: 'stats', value: 'SECONDS', parse: positive(), help: 'Print a line of counts this often' },
+    { name: 'stats', value: 'SECONDS', parse: decimal(0.1, '', 86_400), help: 'Print a line of counts this often' },
     {
       name: 'compare',
       help: `Capture production's replies, too, and compare them with the target's: HTTP status, length, times. The

@@ -135,8 +135,9 @@ function interceptOf(value: CopyOptions['intercept']): AgentRequest['intercept']
   return value === 'local' ? 'local' : { host: value.host, port: value.port ?? TUNNEL_PORT };
 }
 
-function tlsOf({ tlsCa, tlsCert, tlsKey }: CopyOptions): TunnelTls | null {
+function tlsOf({ tlsCa, tlsCert, tlsKey, intercept }: CopyOptions): TunnelTls | null {
   if (tlsCa === undefined && tlsCert === undefined) return null;
+  if (intercept === 'local') throw usage('--tls-ca and --tls-cert are for a tunnel, and --intercept local has none');
   return {
     ...(tlsCa === undefined ? {} : { ca: pem(tlsCa, '--tls-ca') }),
     ...(tlsCert === undefined ? {} : { cert: pem(tlsCert, '--tls-cert') }),

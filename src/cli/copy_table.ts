@@ -1,6 +1,7 @@
 /** `tscopy` as data: its options, which of them need or exclude which, and the notes of its help. */
 import type { CommandTable } from './command_line.ts';
 import { COPY_OPTIONS } from './copy_options.ts';
+import { TCPCOPY_OPTIONS } from './copy_peers.ts';
 import type { Rule } from './rules.ts';
 
 const RULES: readonly Rule[] = [
@@ -37,5 +38,6 @@ export const COPY_TABLE: CommandTable = {
   groups: COPY_OPTIONS,
   rules: RULES,
   sections: ['TSCOPY'],
+  peers: TCPCOPY_OPTIONS,
   notes: NOTES,
 };

@@ -61,21 +61,33 @@ export function interceptValue(value: string, option: string): 'local' | NamedPo
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
 
+const sizeText = (size: number): string => {
+  const unit = size >= UNITS['g']! ? 'G' : size >= UNITS['m']! ? 'M' : 'K';
+  return `${size / UNITS[unit.toLowerCase()]!}${unit}`;
+};
+
 /** `64M`, `1G`, `1000000` (bytes). */
-export function bytes(min: number): ValueParser {
+export function bytes(min: number, max: number): ValueParser {
+  const range = `from ${sizeText(min)} to ${sizeText(max)}`;
   return (value: string, option: string): number => {
     const match = /^(\d+\.?\d*)\s*([kmg]?)(?:i?b)?$/i.exec(value.trim());
     const size = Math.round(Number(match?.[1]) * UNITS[match?.[2]?.toLowerCase() ?? '']!);
-    if (match === null || !(size >= min)) throw usage(`${option} needs a size like 64M or 1G, not "${value}"`);
+    if (match === null || !(size >= min && size <= max)) {
+      throw usage(`${option} needs a size like 64M or 1G, ${range}, not "${value}"`);
+    }
     return size;
   };
 }
 
-/** `500ms`, `1s`, `10m` as nanoseconds. */
-export function nanoseconds(value: string, option: string): number {
-  const ns = durationNs(value);
-  if (Number.isNaN(ns)) throw usage(`${option} needs a time like 500ms, 1s or 10m, not "${value}"`);
-  return ns;
+/** `500ms`, `1s`, `10m` as nanoseconds; `max` as an operator writes it. */
+export function nanoseconds(max: string): ValueParser {
+  return (value: string, option: string): number => {
+    const ns = durationNs(value);
+    if (!(ns <= durationNs(max))) {
+      throw usage(`${option} needs a time like 500ms, 1s or 10m, at most ${max}, not "${value}"`);
+    }
+    return ns;
+  };
 }
 
 /** `198.18.0.0/16`: the first address as a number, and how many there are without network and broadcast address. */

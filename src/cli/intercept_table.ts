@@ -1,5 +1,6 @@
 /** `tsintercept` as data: its options, which of them need or exclude which, and the notes of its help. */
 import type { CommandTable } from './command_line.ts';
+import { INTERCEPT_PEER_OPTIONS } from './copy_peers.ts';
 import { INTERCEPT_OPTIONS } from './intercept_options.ts';
 import type { Rule } from './rules.ts';
 
@@ -33,5 +34,6 @@ export const INTERCEPT_TABLE: CommandTable = {
   groups: INTERCEPT_OPTIONS,
   rules: RULES,
   sections: ['TSINTERCEPT'],
+  peers: INTERCEPT_PEER_OPTIONS,
   notes: NOTES,
 };

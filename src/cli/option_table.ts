@@ -2,7 +2,7 @@
  * Options as a table. One row says everything about an option: how it is parsed, how often it may be given, its unit,
  * its default and its help text; `--help` and the documentation are made from the same rows.
  */
-import { type Command, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { usage, type ValueParser } from './values.ts';
 
 export interface OptionRow {
@@ -30,6 +30,28 @@ export interface OptionRow {
 export interface OptionGroup {
   readonly heading: string;
   readonly rows: readonly OptionRow[];
+}
+
+/**
+ * Options of the tool whose place a command takes, that have another name here or none: as typed (`-x`, `--snaplen`),
+ * to what to type instead. `value`: what follows it on the command line.
+ */
+export type PeerOptions = Readonly<Record<string, string | ((value: string) => string)>>;
+
+/** A command that knows what people type who come from another tool. */
+export class CliCommand extends Command {
+  readonly peers: PeerOptions;
+
+  constructor(name: string, peers: PeerOptions) {
+    super(name);
+    this.peers = peers;
+  }
+}
+
+/** What to do about an option that does not exist: what to type instead, or where to look. */
+export function peerHint(command: Command, typed: string, value = ''): string | null {
+  const hint = command instanceof CliCommand ? command.peers[typed] : undefined;
+  return typeof hint === 'function' ? hint(value) : (hint ?? null);
 }
 
 /** A commander option that knows the rest of its row. */

@@ -33,7 +33,10 @@ function openNamespace(path: string, what: string): number {
     return fs.openSync(path, 'r');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') throw new OperatorError('INTERFACE', `there is no ${what}: ip netns list shows the names`);
+    if (code === 'ENOENT') {
+      const remedy = path.startsWith('/proc/') ? 'ps -e shows processes' : 'ip netns list shows the names';
+      throw new OperatorError('INTERFACE', `there is no ${what}: ${remedy}`);
+    }
     if (code === 'EACCES') {
       throw new OperatorError('PERMISSION', `no permission to open ${what}: run with sudo`, { cause: error });
     }

@@ -3,8 +3,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import t from 'tap';
-import { labUnavailable } from '../../lab/availability.ts';
+import { hasProgram, labUnavailable } from '../../lab/availability.ts';
 import { type Lab, makeLab, pair } from '../../lab/lab.ts';
 import { encodePcap, readPcap } from '../../lab/pcapfile.ts';
 import { runProgram, shellQuote } from '../../lab/process.ts';
@@ -17,6 +18,9 @@ const skip = labUnavailable('tcpdump', 'ping') ?? false;
 const TSCAP = path.join(packageRoot(), 'dist/src/cli/tscap.js');
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'tscap-faults-'));
 t.teardown(() => fs.rmSync(directory, { recursive: true, force: true }));
+
+// A machine that is shared needs longer.
+t.setTimeout(180_000);
 
 let lab: Lab;
 t.before(() => {
@@ -48,6 +52,14 @@ t.test('command lines that are wrong', async (t) => {
     [['-i', 'lo', '-w', '-', '--workers', '2'], 2, /one stream/],
     [['-i', 'lo', '-w', 'x', '-b', 'files:3'], 2, /needs one of filesize/],
     [['-i', 'lo', '-w', 'x', '--compress', 'lzma'], 2, /--compress is zstd/],
+    [['-i', 'lo', '-w', 'x', '-b', 'packets:3', '-b', 'packets:4'], 2, /-b packets is given twice/],
+    [['-i', 'lo', '-w', 'x', '--max-disk', '1K'], 2, /--max-disk needs a size like 100M or 20G, 1M at least/],
+    [['-i', 'lo', '-i', 'lo'], 2, /-i lo is given twice/],
+    [['-i', 'lo', '-i', 'any'], 2, /-i any is every interface/],
+    [['-i', 'lo,eth0'], 2, /-i lo,eth0: an interface each: -i lo -i eth0/],
+    [['-i', 'lo', '--relinquish-privileges', 'x'], 2, /type --user NAME/],
+    [['-i', 'lo', '-K'], 2, /checksums are looked at with -v only/],
+    [['--pid', '4194304', '-i', 'lo'], 3, /no network namespace of process 4194304: ps -e shows processes/],
     [['-i', 'lo', '-c', '0'], 2, /--count needs a whole number/],
     [['-i', 'lo', '-a', 'packets:3000000000'], 2, /-a packets needs a whole number from 1 to 2000000000/],
     [['-r', path.join(directory, 'none.pcap')], 1, /cannot open .*none\.pcap/],
@@ -92,6 +104,26 @@ t.test('files: filtered, converted, from standard input', { skip: skip || false 
   const lines = run(['-r', ng, '-c', '3', '--quiet']).stdout.trim().split('\n');
   t.equal(lines.length, 3);
   t.match(lines[0]!, /IP 10\.0\.0\.1\.5000 > 10\.0\.0\.3\.1000: UDP/);
+});
+
+t.test('-z: a program is run on each finished file', { skip: hasProgram('gzip') ? skip : 'needs gzip' }, async (t) => {
+  const input = fileName();
+  fs.writeFileSync(input, capture(100));
+  const folder = fs.mkdtempSync(path.join(directory, 'z'));
+  const done = run(['-r', input, '-w', path.join(folder, 'a.pcap'), '-b', 'packets:40', '-z', 'gzip']);
+  t.equal(done.status, 0, done.stderr);
+  const files = fs.readdirSync(folder).sort();
+  t.equal(files.length, 3);
+  const packets = files.map((name) => {
+    const plain = fileName();
+    fs.writeFileSync(plain, gunzipSync(fs.readFileSync(path.join(folder, name))));
+    return readPcap(plain).packets.length;
+  });
+  t.same(packets, [40, 40, 20], 'the last one, too; none was cut when the program began');
+  const compressed = ['-r', input, '-w', path.join(folder, 'b.pcap'), '--compress', 'gzip', '-z', 'false'];
+  t.match(run(compressed), { status: 0, stderr: /tscap: false .*b\.pcap\.gz ended with status 1/ });
+  t.match(run(['-r', input, '-w', 'x', '-z', 'gzip -9']), { status: 2, stderr: /no program gzip -9: .* a script/ });
+  t.match(run(['-r', input, '-w', '-', '-z', 'gzip']), { status: 2, stderr: /-z needs a file/ });
 });
 
 t.test('a filter, an interface, a file that is wrong', { skip }, async (t) => {

@@ -114,6 +114,12 @@ t.test('link headers and dumps equal to those of tcpdump', { skip: hasTcpdump ? 
       letter,
     );
   }
+  const numbers = print(captureOf('dns'), { time: 'none', number: true }).map((line) => line.slice(0, 7));
+  t.same(
+    numbers,
+    tcpdump(captureOf('dns'), '-t', '-#').map((line) => line.slice(0, 7)),
+    'numbers',
+  );
   t.match(print(captureOf('http-keepalive'), { dump: 'ascii' }).join('\n'), /GET \/a\.txt HTTP\/1\.1\nHost: /);
   t.end();
 });

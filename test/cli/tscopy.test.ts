@@ -91,6 +91,13 @@ t.test('what is refused', async (t) => {
     [['--target', '10.0.0.9:80', '--client-pool', '198.18.0.1/16'], /bits behind the prefix/],
     [['--target', '10.0.0.9:80', '--percent', '101'], /from 0 to 100/],
     [['--target', '10.0.0.9:80', '--memory', 'lots'], /needs a size like 64M/],
+    [['--target', '10.0.0.9:80', '--memory', '1K'], /from 64K to 16G, not "1K"/],
+    [['--target', '10.0.0.9:80', '--buffer-size', '99999999999999999999'], /from 2M to 4G/],
+    [['--target', '10.0.0.9:80', '--ramp', '99999999999999999999'], /at most 24h/],
+    [['--target', '10.0.0.9:80', '--stats', '99999999999'], /from 0\.1 to 86400/],
+    [['--target', '10.0.0.9:80', '--intercept', 'local', '--tls-ca', 'x'], /--intercept local has none/],
+    [['-x', '80-10.0.0.9:8080,10.0.0.1:81-10.0.0.9:81'], /--map 80=10\.0\.0\.9:8080 --map 10\.0\.0\.1:81=10/],
+    [['--target', '10.0.0.9:80', '-n', '2'], /tcpcopy's -n is --clone N/],
     [['--target', '10.0.0.9:80', '--tls-cert', 'x'], /--tls-cert needs --tls-key/],
   ];
   for (const [argv, message] of cases) await t.rejects(request(...argv), { message }, argv.join(' '));
@@ -104,6 +111,8 @@ t.test('what this host refuses', { skip: process.platform !== 'linux' && 'needs 
   t.equal(loop.status, 3);
   const same = run('--map', '10.0.0.9:80=10.0.0.9:80');
   t.match(same.stderr, /the target 10\.0\.0\.9:80 is the production service itself/);
+  t.match(run('10.0.0.9:80').stderr, /options only, not "10\.0\.0\.9:80": type --target 10\.0\.0\.9:80/);
+  t.match(run('--target', '10.0.0.9:80', 'doctor').stderr, /"doctor" is the first word/);
   t.end();
 });
 

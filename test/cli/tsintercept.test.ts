@@ -117,6 +117,7 @@ t.test('an error is one line and a status', (t) => {
   const table: readonly (readonly [readonly string[], number, RegExp])[] = [
     [[], 2, /--service is needed/],
     [['80'], 2, /"80" is no option: services are named with --service/],
+    [['-F', 'tcp and src port 80'], 2, /intercept's -F .* is --service 80/],
     [['-s', 'http'], 2, /--service needs \[ADDRESS:\]PORT.* not "http"/],
     [['-s', '10.0.0.300:80'], 2, /not "10\.0\.0\.300:80"/],
     [['-s', '80', '-l', '80'], 2, /--service 80 is the port of the tunnel itself/],

@@ -38,6 +38,19 @@ t.test('targets that cannot be', { skip }, async (t) => {
     status: 3,
     stderr: /no route leads to the target 10\.98\.0\.9/,
   });
+  const mistyped: [string[], number, RegExp][] = [
+    [['--target', `10.92.0.255:${PORT}`], 3, /10\.92\.0\.255 is a broadcast address/],
+    [['--target', `224.0.0.1:${PORT}`], 3, /224\.0\.0\.1 is a multicast address/],
+    [['--target', `${TARGET}:${PORT}`, '--filter', '1) or (tcp'], 2, /--filter: filter "1\) or \(tcp": can't parse/],
+    [['--target', `${TARGET}:${PORT}`, '--client-pool', '10.92.0.0/24'], 2, /--client-pool holds 10\.92\.0\.9/],
+    [['--target', `${TARGET}:${PORT}`, '--client-pool', '127.0.0.0/8'], 2, /no host takes packets from these/],
+  ];
+  for (const [options, status, stderr] of mistyped) t.match(refusal(rig, ...options), { status, stderr });
+  const interceptedHere = ['--target', `${TARGET}:${PORT}`, '--intercept', 'local'];
+  const run = (...options: string[]) =>
+    rig.production.run([process.execPath, TSCOPY, ...interceptedHere, ...options], { check: false });
+  t.match(run('-i', 'eth0,eth1'), { status: 3, stderr: /no interface eth0,eth1; there are: any, eth0, .* take "any"/ });
+  t.match(run('-r', '20'), { status: 1, stderr: /there is no file 20; for a share of the clients type --percent 20/ });
   t.notMatch(rig.production.run(['ip', 'rule']).stdout, /blackhole/, 'no rule is left behind');
 });
 

@@ -182,6 +182,7 @@ export class LinePrinter {
   readonly #time: TimeText;
   readonly #bases: SequenceBases = new SequenceBases();
   readonly #layers: Layers = new Layers();
+  #lines = 0;
 
   /** `nameOf`: numbers of interfaces are those of another machine where it is left out. */
   constructor(options: PrintOptions, nameOf: InterfaceNamer = numbered) {
@@ -200,7 +201,8 @@ export class LinePrinter {
     decode(view, at, end, linktype, layers);
     const stamp = this.#time.of(batch.sec[i]!, batch.nsec[i]!);
     const text = frameText(view, at, end, batch.len[i]!, linktype, layers, this.#options, this.#bases, this.#nameOf);
-    return stamp + text + this.#dump(view, at, end);
+    const number = this.#options.number ? `${String(++this.#lines).padStart(5)}  ` : '';
+    return number + stamp + text + this.#dump(view, at, end);
   }
 
   #dump(view: DataView, at: number, end: number): string {

@@ -13,6 +13,8 @@ export interface PrintOptions {
   readonly time: 'clock' | 'none' | 'epoch' | 'since-last' | 'date' | 'since-first';
   /** Digits of a second. */
   readonly timeDigits: 6 | 9;
+  /** `-#`: the number of the packet in front. */
+  readonly number: boolean;
   /** `-S`: sequence numbers as they are. */
   readonly absoluteSeq: boolean;
 }
@@ -24,6 +26,7 @@ export const PRINT_DEFAULTS: PrintOptions = {
   dumpWithLink: false,
   time: 'clock',
   timeDigits: 6,
+  number: false,
   absoluteSeq: false,
 };
 

@@ -7,6 +7,7 @@
  * gets it with the first record that fits.
  */
 import fs from 'node:fs';
+import { BroadcastChannel } from 'node:worker_threads';
 import { OperatorError } from '../../base/errors.ts';
 import { groupDigits } from '../../base/units.ts';
 import { DiskFile } from '../../device/disk_file.ts';
@@ -21,6 +22,8 @@ export interface ChainSpec {
   /** Finished and current files that are kept; 0: all. */
   readonly filesKept: number;
   readonly indexPath: string | null;
+  /** Name of a BroadcastChannel that is told the path of each finished file. */
+  readonly finishedChannel: string | null;
 }
 
 /** What the index says about a finished file. */
@@ -74,9 +77,11 @@ export class FileChain {
   #isLimitReached = false;
   #indexLines: string[] = [];
   #indexBytes = 0;
+  readonly #channel: BroadcastChannel | null;
 
   constructor(spec: ChainSpec) {
     this.#spec = spec;
+    this.#channel = spec.finishedChannel === null ? null : new BroadcastChannel(spec.finishedChannel);
   }
 
   get currentBytes(): number {
@@ -131,6 +136,7 @@ export class FileChain {
       ...(summary.packets > 0 ? { first: isoTime(summary.firstSec), last: isoTime(summary.lastSec) } : {}),
       reason: summary.reason,
     });
+    this.#channel?.postMessage(file.path);
   }
 
   /** What may take time: waits for finished files to reach the disk, one a call. */
@@ -144,6 +150,7 @@ export class FileChain {
     if (this.#headerDue) this.#discard(this.#file);
     else this.#file?.close();
     this.#file = null;
+    this.#channel?.close();
     this.#list.release();
     this.#small.release();
   }

@@ -29,6 +29,7 @@ export function openCaptureSink(spec: CaptureSinkSpec, nowMs: number = Date.now(
     removesOldest: spec.diskFull !== 'stop',
     filesKept: rotation.filesKept,
     indexPath: spec.indexPath ?? null,
+    finishedChannel: spec.finishedChannel ?? null,
   };
   const waits = spec.compressorBehind === 'wait';
   const output =

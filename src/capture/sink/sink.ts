@@ -79,6 +79,8 @@ export interface CaptureSinkSpec {
   readonly diskFull?: 'remove-oldest' | 'stop';
   /** JSON lines, one per finished or removed file, appended to this path. */
   readonly indexPath?: string;
+  /** Name of a BroadcastChannel that is told the path of each finished file. */
+  readonly finishedChannel?: string;
   /** Milliseconds after which `tick` hands on what is buffered. Default 1000; 0: every batch at once. */
   readonly flushMs?: number;
 }

@@ -14,6 +14,7 @@ import { type AddressWords, Targets } from '../targets.ts';
 import { readKeyFile } from '../tunnel/key.ts';
 import type { TunnelTls } from '../tunnel/server.ts';
 import { macsOf } from './neighbour.ts';
+import { checkPool, checkSource, idleOptions, isMulticast, refuseGroup } from './plan_checks.ts';
 import type { AgentService, AgentSpec, AgentTarget, CloneSpec, PacketSource, ReplySource, Sender } from './spec.ts';
 import { addressWords } from './words.ts';
 
@@ -79,6 +80,9 @@ export async function planAgent(request: AgentRequest): Promise<AgentPlan> {
   }
   // What the table itself refuses is found before anything is opened.
   new Targets(targets, services);
+  checkPool(request.clones, [...targets.map(({ host }) => host), ...locals]);
+  const packets = packetsOf(request, locals);
+  checkSource(packets);
   const replies = await repliesOf(request, targets);
   const { workers } = request;
   const all = engineOptions(request.engine);
@@ -90,7 +94,7 @@ export async function planAgent(request: AgentRequest): Promise<AgentPlan> {
   const spec: AgentSpec = {
     targets,
     services,
-    packets: packetsOf(request, locals),
+    packets,
     replies,
     engine,
     clones: request.clones,
@@ -143,6 +147,7 @@ interface Route {
 }
 
 function routeTo(host: string): string {
+  if (isMulticast(host)) refuseGroup(host, 'multicast');
   let route: Route | undefined;
   try {
     [route] = ipJson<Route>('route', 'get', host);
@@ -152,6 +157,7 @@ function routeTo(host: string): string {
   if (route?.dev === undefined || ['unreachable', 'blackhole', 'prohibit'].includes(route.type ?? '')) {
     throw new OperatorError('ADDRESS', `no route leads to the target ${host}: ip route get ${host}`);
   }
+  if (route.type === 'broadcast') refuseGroup(host, 'broadcast');
   if (route.type === 'local') {
     throw new OperatorError('ADDRESS', `the target ${host} is this host: give an address of another host`);
   }
@@ -250,7 +256,7 @@ function deviceOf(maps: readonly AgentMap[]): string {
 }
 
 function warningsOf(spec: AgentSpec, request: AgentRequest): string[] {
-  const warnings: string[] = [];
+  const warnings: string[] = idleOptions(spec, request.mirror);
   for (const { port } of spec.services) {
     if (!TLS_PORTS.includes(port)) continue;
     warnings.push(
