@@ -1,7 +1,7 @@
 /** The command `tsintercept`: its texts, and what it says when something is wrong. What it does: test/copy. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { labUnavailable } from '../../lab/availability.ts';
@@ -13,6 +13,7 @@ import { interceptLiveLine, reportLines } from '../../src/cli/intercept_report.t
 import { INTERCEPT_TABLE } from '../../src/cli/intercept_table.ts';
 import { CliOption } from '../../src/cli/option_table.ts';
 import type { InterceptSnapshot } from '../../src/copy/intercept/intercept.ts';
+import { readKeyFile } from '../../src/copy/tunnel/key.ts';
 import { INTERCEPT_LOSSES, INTERCEPT_METRIC_ROWS } from '../../src/metrics/intercept.ts';
 import { packageRoot } from '../structure/repository.ts';
 import { checkHelpPage } from './help_page.ts';
@@ -107,6 +108,14 @@ t.test('keys', (t) => {
   });
   t.equal(statSync(path).mode & 0o777, 0o600);
   t.match(tsintercept('--new-key', path), { status: 1, error: /exists and is left alone/ });
+  // As systemd hands credentials over: the service's by an access list, which shows as a right of the group.
+  chmodSync(path, 0o440);
+  t.throws(() => readKeyFile(path), { message: /others may read the key file/ });
+  t.teardown(() => delete process.env['CREDENTIALS_DIRECTORY']);
+  process.env['CREDENTIALS_DIRECTORY'] = dir;
+  t.equal(readKeyFile(path).length, 44, 'a credential');
+  chmodSync(path, 0o444);
+  t.throws(() => readKeyFile(path), { message: /others may read the key file/ }, 'which not everybody may read');
   t.end();
 });
 

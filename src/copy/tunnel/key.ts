@@ -23,7 +23,7 @@ export function readKeyFile(path: string): Buffer {
   }
   try {
     const { mode, size } = fstatSync(fd);
-    if ((mode & 0o077) !== 0) {
+    if ((mode & forbiddenBits(path)) !== 0) {
       throw new OperatorError('PERMISSION', `others may read the key file ${path}: chmod 600 ${path}`);
     }
     const bytes = Buffer.alloc(Math.min(size, KEY_BYTES_MAX));
@@ -38,6 +38,15 @@ export function readKeyFile(path: string): Buffer {
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * A credential of systemd stands in a directory that nobody else enters, and is the service's by an access list, which
+ * its mode shows as rights of the group (systemd.exec(5), CREDENTIALS).
+ */
+function forbiddenBits(path: string): number {
+  const folder = process.env['CREDENTIALS_DIRECTORY'];
+  return folder !== undefined && folder !== '' && dirname(path) === folder ? 0o037 : 0o077;
 }
 
 function unreadable(path: string, cause: NodeJS.ErrnoException): OperatorError {
