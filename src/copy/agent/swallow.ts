@@ -152,6 +152,7 @@ function refuseLeak(target: AgentTarget, refusal: unknown): void {
   throw new OperatorError(
     refusal === null ? 'UNSUPPORTED' : 'PERMISSION',
     `replies of ${target.host} would be forwarded to real clients through ${route.dev}, ` +
-      `as no routing rule could be set${why}: run as root, or under systemd with AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW, or sysctl ${sysctl}=0`,
+      `as no routing rule could be set${why}: run as root, or by systemd with AmbientCapabilities, ` +
+      `or sysctl ${sysctl}=0`,
   );
 }
