@@ -23,7 +23,8 @@ const CLI = join(root, 'dist', 'src', 'cli', 'tsintercept.js');
 const DOCS = join(root, 'docs', 'tsintercept.md');
 
 function tsintercept(...args: string[]): { status: number | null; out: string; error: string } {
-  const run = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', timeout: 30_000, killSignal: 'SIGKILL' });
+  // Should one of them start after all, SIGTERM lets it take its rules away again.
+  const run = spawnSync(process.execPath, [CLI, ...args], { encoding: 'utf8', timeout: 30_000 });
   return { status: run.status, out: run.stdout, error: run.stderr };
 }
 
@@ -121,6 +122,7 @@ t.test('keys', (t) => {
 
 t.test('an error is one line and a status', (t) => {
   const dir = t.testdir({ open: 'sixteen bytes or more' });
+  chmodSync(join(dir, 'open'), 0o644);
   const yaml = join(dir, 'config.yaml');
   writeFileSync(yaml, 'service: "80"\nexcept: [10.0.0.0/40]\n');
   const table: readonly (readonly [readonly string[], number, RegExp])[] = [
