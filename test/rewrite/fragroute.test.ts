@@ -171,6 +171,14 @@ t.test('seeds, lines, packets that stay', (t) => {
   t.equal(engine.cut, 0);
   t.equal(engine.pass(batch, 2), null, 'cut by the capture');
   t.equal(engine.cut, 1);
+  const many = parseFragroute('rules', 'ip_chaff dup\n'.repeat(40), 1);
+  t.equal(many.pass(batch, 0), null, 'one packet that would become a million millions');
+  t.same([many.tooMany, many.cut], [1, 0]);
+  for (const version of [4, 6] as const) {
+    const fragments = parseFragroute('rules', 'ip_frag 64\nprint', 1);
+    fragments.pass(batchOf([{ data: build({ version, payload: PAYLOAD }).data }], 1), 0);
+    t.match(fragments.lines, [/ fragment at 0$/, / fragment at 64$/, / fragment at 128$/], `IPv${version}`);
+  }
   t.equal(parseFragroute('rules', '# nothing\n\n', 1).isIdle, true);
   const bad: readonly (readonly [string, RegExp])[] = [
     ['ip_frag 0', /^rules line 1: ip_frag: the size must be between 1 and 65535, not "0"$/],

@@ -98,7 +98,7 @@ function spoil(noise: Packet, kind: Kind, ttl: number, { rng }: RuleContext): bo
     case 'rexmit':
       return true;
     case 'cksum':
-      // One to 65,534 off: both zeros of ones-complement arithmetic stay out of reach.
+      // 1 to 65,533 more: both zeros of ones-complement arithmetic stay out of reach.
       setTcpChecksum(view, tcp, (tcpChecksum(view, tcp) + 1 + rng.below(65_533)) & 0xffff);
       return true;
     case 'null':
@@ -109,7 +109,7 @@ function spoil(noise: Packet, kind: Kind, ttl: number, { rng }: RuleContext): bo
       setTcpSeq(view, tcp, rng.nextUint32());
       break;
     case 'seq':
-      // Half the number space away from every window.
+      // A quarter to half of the number space ahead: behind every window.
       setTcpSeq(view, tcp, seqAdd(tcpSeq(view, tcp), 0x4000_0000 + rng.below(0x4000_0000)));
       break;
     case 'paws': {

@@ -54,7 +54,12 @@ export class Fragroute {
     }
     const { bytes } = batch.region;
     let packets = [new Packet(bytes.slice(layers.ip, layers.ipEnd), false)];
-    for (const rule of this.#rules) packets = rule(packets, this.#context);
+    for (const rule of this.#rules) {
+      packets = rule(packets, this.#context);
+      if (packets.length <= MADE_MAX) continue;
+      this.tooMany++;
+      return null;
+    }
     const out = this.#out;
     out.count = 0;
     out.region = batch.region;

@@ -2,6 +2,7 @@
 import type { Rng } from '../../base/rng.ts';
 import { ipv4FragmentOffset, ipv4Id, ipv4Ttl } from '../../wire/ipv4.ts';
 import { ipv6HopLimit } from '../../wire/ipv6.ts';
+import { ipv6FragmentOffset } from '../../wire/ipv6extension.ts';
 import type { Packet } from './packet.ts';
 import type { Rule, Words } from './rule.ts';
 
@@ -80,7 +81,8 @@ function describe(packet: Packet): string {
   const ends = version === 4 ? [dotted(bytes, 12), dotted(bytes, 16)] : [colons(view, 8), colons(view, 24)];
   const ttl = version === 4 ? ipv4Ttl(view, 0) : ipv6HopLimit(view, 0);
   const id = version === 4 ? ` id ${ipv4Id(view, 0)}` : '';
-  const part = layers.fragment === 0 ? '' : ` fragment at ${version === 4 ? ipv4FragmentOffset(view, 0) : '?'}`;
+  const at = version === 4 ? ipv4FragmentOffset(view, 0) : ipv6FragmentOffset(view, layers.ipv6Fragment);
+  const part = layers.fragment === 0 ? '' : ` fragment at ${at}`;
   return `${ends[0]} > ${ends[1]}: protocol ${layers.l4Protocol}, ${bytes.length} bytes, ttl ${ttl}${id}${part}`;
 }
 
