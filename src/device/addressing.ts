@@ -5,8 +5,17 @@
 import { isIP, isIPv6 } from 'node:net';
 import { OperatorError } from '../base/errors.ts';
 import { type IpNeighbour, type IpRoute, ipNeighbour, ipRouteGet } from '../sys/ip.ts';
-import { AF_INET, AF_INET6, LITTLE_ENDIAN, SOCK_DGRAM, SockaddrIn, SockaddrIn6 } from '../sys/layout.ts';
-import { closeSocket, openSocket, pauseMicroseconds, sendTo } from '../sys/socket.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  LITTLE_ENDIAN,
+  SO_BINDTODEVICE,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+  SockaddrIn,
+  SockaddrIn6,
+} from '../sys/layout.ts';
+import { closeSocket, openSocket, pauseMicroseconds, sendTo, setSocketOption } from '../sys/socket.ts';
 import { LINKTYPE_ETHERNET, type LinkFacts, linkFacts } from './link.ts';
 
 /** RFC 863: a datagram to it says nothing, and makes the kernel ask who has the address. */
@@ -76,7 +85,7 @@ class RouteResolver implements MacResolver {
   #neighbour(nextHop: string): Uint8Array | null {
     const present = usableMac(ipNeighbour(nextHop, this.#link.name));
     if (present !== null) return present;
-    provoke(nextHop, this.#link.ifindex);
+    provoke(nextHop, this.#link);
     for (let attempt = 0; attempt < RESOLVE_ATTEMPTS; attempt++) {
       pauseMicroseconds(RESOLVE_PAUSE_US);
       const entry = ipNeighbour(nextHop, this.#link.name);
@@ -146,11 +155,13 @@ export function addressBytes(address: string): Uint8Array {
   return bytes;
 }
 
-/** Sends an empty datagram to the discard port, so that the kernel resolves the address. */
-function provoke(address: string, ifindex: number): void {
+/** Sends an empty datagram out of the interface to the discard port, so that the kernel resolves the address there. */
+function provoke(address: string, { name, ifindex }: LinkFacts): void {
   const bytes = addressBytes(address);
   const ipv6 = bytes.byteLength === 16;
   const fd = openSocket(ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM, 0, 'a datagram socket');
+  // Refused by kernels before 5.7 without CAP_NET_RAW: then by what the routes say.
+  setSocketOption(fd, SOL_SOCKET, SO_BINDTODEVICE, new TextEncoder().encode(`${name}\0`));
   const sockaddr = new Uint8Array(ipv6 ? SockaddrIn6.SIZE : SockaddrIn.SIZE);
   const view = new DataView(sockaddr.buffer);
   view.setUint16(SockaddrIn.FAMILY, ipv6 ? AF_INET6 : AF_INET, LITTLE_ENDIAN);

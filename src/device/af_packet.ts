@@ -26,10 +26,10 @@ import {
   SockaddrLl,
 } from '../sys/layout.ts';
 import { bindSocket, closeSocket, openSocket, sendmmsg, setSendBuffer, setSocketOptionInt } from '../sys/socket.ts';
-import { deviceFault } from './fault_error.ts';
 import { LINKTYPE_RAW, type LinkFacts, linkFacts } from './link.ts';
 import { MessageQueue, NAME_BYTES } from './message_queue.ts';
-import { type Sink, SinkCounters, type SinkLimits } from './sink.ts';
+import { QueuedSink } from './queued_sink.ts';
+import type { Sink } from './sink.ts';
 
 /** Room for some thousand frames on their way, so that a batch seldom meets a full socket. */
 const SEND_BUFFER_BYTES = 16 * 1024 * 1024;
@@ -52,71 +52,47 @@ export interface SegmentingSink extends Sink {
 /** Pieces that frames of a batch may have besides their first. */
 const PIECES_MORE = 1024;
 
-class AfPacketSink implements SegmentingSink {
-  readonly name: string;
-  readonly limits: SinkLimits;
-  readonly counters: SinkCounters = new SinkCounters();
-  fault: Error | null = null;
-  #fd: number;
-  #queue: MessageQueue;
+class AfPacketSink extends QueuedSink<MessageQueue> implements SegmentingSink {
   /** Message names carry the protocol: interfaces without link-layer header. */
-  #named: boolean;
+  readonly #named: boolean;
 
   constructor(link: LinkFacts, fd: number, batchFrames: number, morePieces: number) {
-    this.name = link.name;
-    this.limits = {
+    const named = link.linktype === LINKTYPE_RAW;
+    const limits = {
       linktype: link.linktype,
       frameBytesMax: link.mtu + link.headerBytes,
       batchFramesMax: batchFrames,
       retainsFrames: false,
     };
-    this.#fd = fd;
-    this.#named = link.linktype === LINKTYPE_RAW;
-    this.#queue = new MessageQueue(fd, batchFrames, this.#named ? SockaddrLl.SIZE : 0, morePieces);
-    if (this.#named) this.#fillNames(link.ifindex);
+    const queue = new MessageQueue(fd, batchFrames, named ? SockaddrLl.SIZE : 0, morePieces);
+    super(link.name, limits, queue, () => closeSocket(fd));
+    this.#named = named;
+    if (named) this.#fillNames(link.ifindex);
   }
 
   #fillNames(ifindex: number): void {
-    const view = this.#queue.memory.view;
-    for (let i = 0; i < this.#queue.capacity; i++) {
-      const at = this.#queue.nameAt + i * NAME_BYTES;
-      view.setUint16(at + SockaddrLl.FAMILY, AF_PACKET, LITTLE_ENDIAN);
-      view.setInt32(at + SockaddrLl.IFINDEX, ifindex, LITTLE_ENDIAN);
+    const { capacity, memory, nameAt } = this.queue;
+    for (let i = 0; i < capacity; i++) {
+      const at = nameAt + i * NAME_BYTES;
+      memory.view.setUint16(at + SockaddrLl.FAMILY, AF_PACKET, LITTLE_ENDIAN);
+      memory.view.setInt32(at + SockaddrLl.IFINDEX, ifindex, LITTLE_ENDIAN);
     }
   }
 
-  push(region: Region, at: number, length: number): boolean {
+  override push(region: Region, at: number, length: number): boolean {
     if (this.fault !== null) return false;
-    const slot = this.#queue.count;
-    if (!this.#queue.push(region, at, length)) return false;
+    const { queue } = this;
+    const slot = queue.count;
+    if (!queue.push(region, at, length)) return false;
     if (this.#named && length > 0) {
       const protocol = region.view.getUint8(at) >> 4 === 6 ? ETH_P_IPV6 : ETH_P_IP;
-      this.#queue.memory.view.setUint16(this.#queue.nameAt + slot * NAME_BYTES + SockaddrLl.PROTOCOL, protocol);
+      queue.memory.view.setUint16(queue.nameAt + slot * NAME_BYTES + SockaddrLl.PROTOCOL, protocol);
     }
     return true;
   }
 
   append(region: Region, at: number, length: number): boolean {
-    return this.#queue.append(region, at, length);
-  }
-
-  flush(): number {
-    if (this.#queue.count === 0) return 0;
-    const sent = this.#queue.flush(this.counters);
-    if (this.#queue.faultErrno !== 0) this.fault ??= deviceFault(this.name, this.#queue.faultErrno);
-    return sent;
-  }
-
-  drain(): void {
-    this.flush();
-  }
-
-  close(): void {
-    if (this.#fd < 0) return;
-    this.drain();
-    closeSocket(this.#fd);
-    this.#fd = -1;
-    this.#queue.release();
+    return this.queue.append(region, at, length);
   }
 }
 

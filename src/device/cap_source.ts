@@ -1,7 +1,6 @@
 /**
  * HOT: frames through the npm package `cap` (optional dependency, a libpcap binding), by name only. Its limits, and
- * what
- * is done about them:
+ * what is done about them:
  *
  * - it loses packets with a small buffer: at least 64 MiB are asked for;
  * - its memory must not be collected while it runs: the source keeps it;
@@ -152,6 +151,7 @@ class CapSource implements CaptureSource {
   shed(): number {
     const frames = this.#waiting;
     this.#waiting = 0;
+    this.#takeAt = this.#putAt;
     return frames;
   }
 

@@ -15,8 +15,7 @@ import { describeErrno, Errno, errnoOfMessage } from '../sys/errno.ts';
 import { IP_HDRINCL, IPPROTO_IP, IPPROTO_IPV6, IPPROTO_RAW, IPV6_HDRINCL } from '../sys/layout.ts';
 import { permissionRemedy } from '../sys/permission.ts';
 import { pauseMicroseconds } from '../sys/socket.ts';
-import { LINKTYPE_RAW } from './link.ts';
-import { openRemoteRawSocketSink } from './raw_socket_remote.ts';
+import { openRemoteRawSocketSink, RAW_SOCKET_LIMITS } from './raw_socket_remote.ts';
 import { type Sink, SinkCounters, type SinkLimits } from './sink.ts';
 
 /** What this file uses of raw-socket 1.8.1. */
@@ -40,7 +39,6 @@ const IPV4_DESTINATION = 16;
 const IPV4_HEADER_BYTES = 20;
 const IPV6_DESTINATION = 24;
 const IPV6_HEADER_BYTES = 40;
-const PACKET_BYTES_MAX = 65_535;
 const ATTEMPTS_MAX = 1_000;
 const PAUSE_US = 50;
 
@@ -72,12 +70,7 @@ export function hasRawSocket(): boolean {
 
 class RawSocketSink implements Sink {
   readonly name = 'raw_socket';
-  readonly limits: SinkLimits = {
-    linktype: LINKTYPE_RAW,
-    frameBytesMax: PACKET_BYTES_MAX,
-    batchFramesMax: BATCH_FRAMES,
-    retainsFrames: false,
-  };
+  readonly limits: SinkLimits = RAW_SOCKET_LIMITS;
   readonly counters: SinkCounters = new SinkCounters();
   fault: Error | null = null;
   #ipv4: RawSocket;

@@ -12,7 +12,8 @@ import { POLLIN } from '../sys/layout.ts';
 import { closeSocket, messagePair, pollDescriptor, receive, send, setSendBuffer } from '../sys/socket.ts';
 import { LINKTYPE_RAW } from './link.ts';
 import { MessageQueue } from './message_queue.ts';
-import { type Sink, SinkCounters, type SinkLimits } from './sink.ts';
+import { QueuedSink } from './queued_sink.ts';
+import { SinkCounters, type SinkLimits } from './sink.ts';
 
 /** Descriptor of the socket in the child. */
 export const CHILD_DESCRIPTOR = 3;
@@ -30,45 +31,41 @@ export interface RawSocketAnswer {
   readonly causes: readonly (readonly [string, number])[];
 }
 
+/** Of both sinks of this package. */
+export const RAW_SOCKET_LIMITS: SinkLimits = {
+  linktype: LINKTYPE_RAW,
+  frameBytesMax: 65_535,
+  batchFramesMax: BATCH_FRAMES,
+  retainsFrames: false,
+};
+
 const START_MS_MAX = 10_000;
 const ANSWER_MS_MAX = 10_000;
-const PACKET_BYTES_MAX = 65_535;
 const HEADER_BYTES_MIN = 20;
 const SEND_BUFFER_BYTES = 4 * 1024 * 1024;
 
-class RemoteRawSocketSink implements Sink {
-  readonly name = 'raw_socket';
-  readonly limits: SinkLimits = {
-    linktype: LINKTYPE_RAW,
-    frameBytesMax: PACKET_BYTES_MAX,
-    batchFramesMax: BATCH_FRAMES,
-    retainsFrames: false,
-  };
-  readonly counters: SinkCounters = new SinkCounters();
-  fault: Error | null = null;
-  #fd: number;
-  #queue: MessageQueue;
+class RemoteRawSocketSink extends QueuedSink<MessageQueue> {
+  readonly #fd: number;
 
   constructor(fd: number) {
+    super('raw_socket', RAW_SOCKET_LIMITS, new MessageQueue(fd, BATCH_FRAMES, 0), () => closeSocket(fd));
     this.#fd = fd;
-    this.#queue = new MessageQueue(fd, BATCH_FRAMES, 0);
   }
 
-  push(region: Region, at: number, length: number): boolean {
+  override push(region: Region, at: number, length: number): boolean {
     if (this.fault !== null) return false;
     if (length < HEADER_BYTES_MIN) {
       this.counters.fail('not an IP packet');
       return true;
     }
-    return this.#queue.push(region, at, length);
+    return this.queue.push(region, at, length);
   }
 
-  flush(): number {
-    const queued = this.#queue.count;
-    if (queued === 0) return 0;
+  override flush(): number {
+    if (this.queue.count === 0) return 0;
     // Handed over is not sent yet: the child's answer counts.
     const handed = new SinkCounters();
-    this.#queue.flush(handed);
+    this.queue.flush(handed);
     for (const [cause, frames] of handed.causes) this.counters.fail(cause, frames);
     const answer = send(this.#fd, QUESTION, 0) === QUESTION.length ? readAnswer(this.#fd, ANSWER_MS_MAX) : null;
     if (answer === null) {
@@ -84,18 +81,6 @@ class RemoteRawSocketSink implements Sink {
     if (answer.error !== null) this.fault = new OperatorError(answer.error.code, answer.error.message);
     return answer.sent;
   }
-
-  drain(): void {
-    this.flush();
-  }
-
-  close(): void {
-    if (this.#fd < 0) return;
-    this.drain();
-    closeSocket(this.#fd);
-    this.#fd = -1;
-    this.#queue.release();
-  }
 }
 
 function readAnswer(fd: number, timeoutMs: number): RawSocketAnswer | null {
@@ -107,7 +92,7 @@ function readAnswer(fd: number, timeoutMs: number): RawSocketAnswer | null {
 }
 
 /** Starts the process and waits until its sockets are open. Throws what the package's opening throws there. */
-export function openRemoteRawSocketSink(): Sink {
+export function openRemoteRawSocketSink(): RemoteRawSocketSink {
   const [fd, childFd] = messagePair();
   setSendBuffer(fd, SEND_BUFFER_BYTES);
   const script = fileURLToPath(new URL('./raw_socket_child.js', import.meta.url));

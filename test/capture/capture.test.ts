@@ -3,18 +3,21 @@ import path from 'node:path';
 import t from 'tap';
 import { hasProgram, labUnavailable } from '../../lab/availability.ts';
 import { makeLab, pair } from '../../lab/lab.ts';
-import { runProgram } from '../../lab/process.ts';
-import { FrameBatch } from '../../src/base/batch.ts';
+import { runProgram, until } from '../../lab/process.ts';
+import { BATCH_FRAMES, FrameBatch } from '../../src/base/batch.ts';
 import { plainRegion } from '../../src/base/region.ts';
 import { CaptureControl } from '../../src/capture/control.ts';
 import { CpuLimit } from '../../src/capture/cpu_limit.ts';
 import { openCapture } from '../../src/capture/index.ts';
 import { SourceMerge } from '../../src/capture/merge.ts';
 import { openSession } from '../../src/capture/session.ts';
+import { hasCap } from '../../src/device/cap_source.ts';
 import type { CaptureSource } from '../../src/device/capture_source.ts';
 import { acceptProgram, cookedProgram, withDirection } from '../../src/device/kernel_filter.ts';
+import { openCaptureSource } from '../../src/device/open_source.ts';
 import { openCapture as openFile } from '../../src/pcap/index.ts';
 import { compileFilter, hasLibpcap } from '../../src/sys/libpcap.ts';
+import { inNamespace } from '../device/namespace.ts';
 import { packageRoot } from '../structure/repository.ts';
 
 const skip = labUnavailable('ping') ?? false;
@@ -91,6 +94,29 @@ t.test('a thread that fails and ends while the main thread is busy', async (t) =
   const done = runProgram([process.execPath, '-e', script], { check: false });
   t.match(done.stdout, /cannot open .*x\.pcap: No such file/, 'says why');
   t.equal(done.status, 0, done.stderr);
+});
+
+const withCap = skip === false && !hasCap() ? 'the package cap is not built' : skip;
+t.test('cap: what is given up is not handed out later', { skip: withCap }, async (t) => {
+  const lab = makeLab(pair());
+  t.teardown(() => lab.teardown());
+  const spec = { name: 'eth0', backend: 'cap', filter: 'icmp[icmptype] = icmp-echo', snaplen: 262_144 } as const;
+  const ring = { promiscuous: true, direction: 'inout', bufferBytes: 1 << 20, retireMs: 10, stamps: 'host' } as const;
+  const source = inNamespace(lab.host('b').netns, () =>
+    openCaptureSource({ ...spec, ...ring, fanoutGroup: null, interfaceIndex: 0 }),
+  );
+  t.teardown(() => source.close());
+  const ping = (bytes: number): Promise<void> => {
+    const before = source.statistics.received;
+    lab.host('a').run(['ping', '-q', '-c', '3', '-i', '0.01', '-s', String(bytes), '10.77.0.2']);
+    return until('three packets', () => source.statistics.received === before + 3);
+  };
+  await ping(100);
+  t.equal(source.shed(), 3);
+  await ping(200);
+  const batch = new FrameBatch(BATCH_FRAMES, plainRegion(0));
+  t.equal(source.read(batch), 3);
+  t.same([...batch.len.subarray(0, 3)], [242, 242, 242]);
 });
 
 t.test('filters for the kernel', { skip: hasProgram('tcpdump') ? false : 'needs libpcap' }, async (t) => {

@@ -129,6 +129,21 @@ t.test('the next hop is resolved over the wire', { skip }, (t) => {
   t.end();
 });
 
+t.test('a neighbour on an interface that the routes would not take', { skip }, (t) => {
+  const host = lab.host('a');
+  const there = lab.host('b').netns;
+  host.run(['ip', 'link', 'add', 'x0', 'type', 'veth', 'peer', 'name', 'x1', 'netns', there]);
+  for (const line of ['addr add 10.77.0.50/24 dev x0 metric 99', 'link set x0 up'])
+    host.run(['ip', ...line.split(' ')]);
+  for (const line of ['link set x1 address 02:00:00:00:00:22', 'addr add 10.77.0.60/32 dev x1', 'link set x1 up']) {
+    lab.host('b').run(['ip', ...line.split(' ')]);
+  }
+  const mac = a(() => openMacResolver('x0').destination('10.77.0.60'));
+  t.equal(Buffer.from(mac).toString('hex'), '020000000022');
+  host.run(['ip', 'link', 'del', 'x0']);
+  t.end();
+});
+
 t.test('addresses as bytes', (t) => {
   t.same([...addressBytes('10.1.2.3')], [10, 1, 2, 3]);
   t.same([...addressBytes('::ffff:10.1.2.3')].slice(10), [255, 255, 10, 1, 2, 3]);
