@@ -1,4 +1,5 @@
 /** The options of `tsprep`: names as in tcpprep, which it takes the place of. */
+import { DECODE_ROW } from './common_rows.ts';
 import type { OptionGroup } from './option_table.ts';
 import { AUTO_MODES } from './prep_auto.ts';
 import { addressList, macList, packetRule } from './prep_values.ts';
@@ -149,13 +150,7 @@ const REPORTS: OptionGroup = {
     },
     { name: 'print-stats', short: 'S', value: 'CACHE', parse: text, help: 'Print the counts of a cache, and exit' },
     { name: 'verbose', short: 'v', help: 'Print every packet, through tcpdump -n -l' },
-    {
-      name: 'decode',
-      short: 'A',
-      value: 'ARGS',
-      parse: text,
-      help: 'Further arguments for the tcpdump of --verbose, split at blanks',
-    },
+    DECODE_ROW,
     { name: 'suppress-warnings', short: 'w', help: 'Print no warnings' },
     {
       name: 'dbug',

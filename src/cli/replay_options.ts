@@ -1,4 +1,5 @@
 /** The options of `tsreplay`, all but the rewriting ones: names as in tcpreplay, which they take the place of. */
+import { DBUG_ROW, DECODE_ROW } from './common_rows.ts';
 import type { OptionGroup } from './option_table.ts';
 import { AUTO_ROWS } from './prep_auto.ts';
 import { choice, decimal, hostPort, integer, packetList, positive, shard, text } from './values.ts';
@@ -359,24 +360,10 @@ const REPORTS: OptionGroup = {
       default: '0',
     },
     { name: 'verbose', short: 'v', help: 'Print every packet sent, through tcpdump -n -l' },
-    {
-      name: 'decode',
-      short: 'A',
-      value: 'ARGS',
-      parse: text,
-      help: 'Further arguments for the tcpdump of --verbose, split at blanks',
-    },
+    DECODE_ROW,
     { name: 'pid', short: 'P', help: 'Print the process id on standard error when starting' },
     { name: 'suppress-warnings', short: 'W', help: 'Print no warnings' },
-    {
-      name: 'dbug',
-      short: 'd',
-      value: 'LEVEL',
-      parse: integer(0, 5),
-      help: `Print what was understood: 1 the plan as JSON on standard error, 2 and above also the stack of an
-        unexpected error`,
-      default: '0',
-    },
+    DBUG_ROW,
   ],
 };
 

@@ -17,6 +17,7 @@ const RULES: readonly Rule[] = [
   { oneOf: ['xdp', 'raw', 'backend'], why: 'packets take one way to the interface' },
   { option: 'write', excludes: ['intf1', 'intf2'], why: ONE_DESTINATION },
   { option: 'write', excludes: ['xdp', 'raw', 'backend'], why: 'a file needs no way to an interface' },
+  { option: 'write', excludes: ['qdisc-bypass', 'no-qdisc-bypass'], why: 'a file has no queueing discipline' },
   { option: 'intf2', needs: ['intf1'] },
   { option: 'intf2', needs: ['cachefile', 'auto', 'dualfile'], why: 'something must say which packets go there' },
   { option: 'cachefile', needs: ['intf2'], why: 'the secondary packets need an interface' },

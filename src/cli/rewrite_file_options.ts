@@ -1,4 +1,5 @@
 /** The options of `tsrewrite`, all but the rewriting ones: names as in tcprewrite, which they take the place of. */
+import { DBUG_ROW, DECODE_ROW } from './common_rows.ts';
 import type { OptionGroup } from './option_table.ts';
 import { WORKERS_MAX } from './rewrite_limits.ts';
 import { instant, signedDuration } from './rewrite_time.ts';
@@ -186,23 +187,9 @@ const FAULTS: OptionGroup = {
     { name: 'json', ours: true, help: 'Print one JSON object at the end instead of the text report' },
     { name: 'quiet', short: 'q', ours: true, help: 'Print no report where everything was done' },
     { name: 'verbose', short: 'v', help: 'Print every packet written, through tcpdump -n -l' },
-    {
-      name: 'decode',
-      short: 'A',
-      value: 'ARGS',
-      parse: text,
-      help: 'Further arguments for the tcpdump of --verbose, split at blanks',
-    },
+    DECODE_ROW,
     { name: 'suppress-warnings', short: 'w', help: 'Print no warnings' },
-    {
-      name: 'dbug',
-      short: 'd',
-      value: 'LEVEL',
-      parse: integer(0, 5),
-      help: `Print what was understood: 1 the plan as JSON on standard error, 2 and above also the stack of an
-        unexpected error`,
-      default: '0',
-    },
+    DBUG_ROW,
   ],
 };
 

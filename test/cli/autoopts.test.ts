@@ -186,6 +186,7 @@ const REFUSALS: readonly (readonly [string, string | RegExp])[] = [
   ['-L 1 -L 2 x', '--limit may be given once only (the command line)'],
   ['-t -t x', '--topspeed may be given once only (the command line)'],
   ['-i a -w b x', '--write and --intf1 cannot both be given: a packet goes to one place'],
+  ['-w b --qdisc-bypass x', '--write and --qdisc-bypass cannot both be given: a file has no queueing discipline'],
   ['-I a x', '--intf2 needs --intf1'],
   ['-i a -I b x', '--intf2 needs --cachefile, --auto or --dualfile: something must say which packets go there'],
   ['-i a -c b x', '--cachefile needs --intf2: the secondary packets need an interface'],
