@@ -1,21 +1,20 @@
 /**
  * `--intercept local`: this host is the next hop of the targets' replies, and must let none of them go on to a client.
  *
- * A routing rule sends the service's replies nowhere (`ip rule … blackhole`): no RST and no ICMP answers them,
- * nothing is
- * forwarded, and rings see them before. Packets for this host's own addresses are not touched, as the rule for the
- * local
- * table comes first. The rule's priority tells whose it is: rules of agents that were killed are removed at the next
- * start.
+ * A routing rule sends the service's replies nowhere (`ip rule … blackhole`): no RST and no ICMP answers them, nothing
+ * is forwarded, and rings see them before. Packets for this host's own addresses are not touched, as the rule for the
+ * local table comes first. The rule's priority tells whose it is, as its agent holds a lock of that number while it
+ * lives: rules of agents that were killed are removed at the next start, when the new one's stand beside them.
  */
-import fs from 'node:fs';
 import { OperatorError } from '../../base/errors.ts';
 import { ipJson } from '../../device/host.ts';
+import { lockName, type NameLock } from '../../device/name_lock.ts';
 import type { AgentTarget } from './spec.ts';
 
-/** Priorities of our rules: this and the process number's last four digits. In front of the main table's, 32766. */
+/** Priorities of our rules, one for each agent of a namespace. In front of the main table's, 32766. */
 const PRIORITY = 20_000;
 const PRIORITIES = 10_000;
+const lockOf = (priority: number): NameLock | null => lockName(`tsreplay-rule-${priority}`);
 /** Who made a route or rule (rtm_protocol); not one of those in iproute2's table. */
 const PROTOCOL = '116';
 /** An address that nobody has (RFC 5737, RFC 3849). */
@@ -32,20 +31,19 @@ const familyOf = (target: AgentTarget): Family => (target.address.length === 4 ?
 export class Swallow {
   readonly #targets: readonly AgentTarget[];
   readonly #priority: number;
+  readonly #lock: NameLock;
 
-  private constructor(targets: readonly AgentTarget[], pid: number) {
+  private constructor(targets: readonly AgentTarget[]) {
     const seen = new Map(targets.map((target) => [`${target.host} ${target.port}`, target]));
     this.#targets = [...seen.values()];
-    this.#priority = PRIORITY + (pid % PRIORITIES);
+    [this.#priority, this.#lock] = freePriority();
   }
 
   /** Sets the rules up. Throws PERMISSION or UNSUPPORTED where replies would reach clients. */
-  static setUp(targets: readonly AgentTarget[], pid: number = process.pid): Swallow {
-    const swallow = new Swallow(targets, pid);
-    removeStale();
+  static setUp(targets: readonly AgentTarget[]): Swallow {
+    const swallow = new Swallow(targets);
     let refusal: unknown = null;
     try {
-      swallow.#remove();
       for (const target of swallow.#targets) ipJson(...swallow.#rule('add', target));
     } catch (error) {
       refusal = error;
@@ -56,6 +54,7 @@ export class Swallow {
       swallow.tearDown();
       throw error;
     }
+    removeStale();
     return swallow;
   }
 
@@ -83,14 +82,22 @@ export class Swallow {
   }
 
   tearDown(): void {
-    this.#remove();
-  }
-
-  #remove(): void {
     for (const family of ['-4', '-6'] as const) {
       for (const { priority } of ownRules(family)) if (priority === this.#priority) removeRule(family, priority);
     }
+    this.#lock.release();
   }
+}
+
+/** One that no living agent has, and no rule of a killed one, which must hold until ours is set. */
+function freePriority(): [priority: number, lock: NameLock] {
+  const taken = new Set([...ownRules('-4'), ...ownRules('-6')].map(({ priority }) => priority));
+  for (let priority = PRIORITY; priority < PRIORITY + PRIORITIES; priority++) {
+    const lock = taken.has(priority) ? null : lockOf(priority);
+    if (lock !== null) return [priority, lock];
+  }
+  const remedy = `remove what "ip rule show protocol ${PROTOCOL}" lists`;
+  throw new OperatorError('RESOURCE', `all ${PRIORITIES} priorities of routing rules are taken: ${remedy}`);
 }
 
 function ownRules(family: Family): Rule[] {
@@ -115,11 +122,13 @@ function removeRule(family: Family, priority: number): void {
 
 /** Rules of agents that do not run any more. */
 function removeStale(): void {
-  const living = new Set<number>();
-  for (const entry of fs.readdirSync('/proc'))
-    if (/^\d+$/.test(entry)) living.add(PRIORITY + (Number(entry) % PRIORITIES));
   for (const family of ['-4', '-6'] as const) {
-    for (const { priority } of ownRules(family)) if (!living.has(priority)) removeRule(family, priority);
+    for (const { priority } of ownRules(family)) {
+      const lock = lockOf(priority);
+      if (lock === null) continue;
+      removeRule(family, priority);
+      lock.release();
+    }
   }
 }
 
