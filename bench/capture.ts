@@ -6,11 +6,12 @@
  *
  *   npm run build && sudo node dist/bench/capture.js [--packets 5000000] [--sizes 64,1514] [--runs 5]
  *     [--tools tscap,tcpdump,dumpcap] [--buffer KIB] [--ring-files N] [--directory /dev/shm] [--backend af_packet]
- *     [--only load,rotation,memory,latency] [--memory-seconds 600] [--memory-pps 20000]
- *     [--latency-rate 30000] [--latency-seconds 5]
+ *     [--vlan] [--untouched] [--only load,hand-over,rotation,memory,latency] [--memory-seconds 600]
+ *     [--memory-pps 20000] [--latency-rate 30000] [--latency-seconds 5]
  *
- * `--ring-files N` writes rings of N files of 100 MB. Without it 5 million frames of 1,514 bytes take 7.6 GB of tmpfs,
- * and on a virtual machine the time goes to getting that memory from the host.
+ * `--ring-files N` writes rings of N files of 100 MB. Without it 5 million frames of 1,514 bytes take 7.6 GB of tmpfs.
+ * Memory that a virtual machine has never used costs it 8 times as much to fill the first time: before each run as much
+ * of it is written and freed again, but with `--untouched`.
  */
 import fs from 'node:fs';
 import os from 'node:os';
@@ -20,6 +21,7 @@ import { labUnavailable } from '../lab/availability.ts';
 import { type Lab, makeLab, pair } from '../lab/lab.ts';
 import {
   type CaptureBench,
+  countingTools,
   cpuSeconds,
   generate,
   residentKib,
@@ -27,6 +29,7 @@ import {
   startCapture,
   type Tool,
   tools,
+  touchMemory,
   tscap,
   writeFrames,
 } from './capture_lab.ts';
@@ -41,9 +44,11 @@ const { values } = parseArgs({
     tools: { type: 'string', default: '' },
     buffer: { type: 'string', default: '65536' },
     'ring-files': { type: 'string', default: '0' },
+    vlan: { type: 'boolean', default: false },
+    untouched: { type: 'boolean', default: false },
     directory: { type: 'string', default: '/dev/shm' },
     backend: { type: 'string', default: 'af_packet' },
-    only: { type: 'string', default: 'load,rotation,memory,latency' },
+    only: { type: 'string', default: 'load,hand-over,rotation,memory,latency' },
     'memory-seconds': { type: 'string', default: '60' },
     'memory-pps': { type: 'string', default: '20000' },
     'latency-rate': { type: 'string', default: '30000' },
@@ -58,6 +63,11 @@ const BENCH: CaptureBench = {
   directory: values.directory,
   backend: values.backend,
 };
+const RING_FILE_BYTES = 101e6;
+/** Headers of records, and what the kernel needs to know of pages. */
+const RECORD_BYTES_MORE = 64;
+/** Freed memory is not given out again in the order of before. */
+const TOUCHED_SHARE = 1.25;
 /** Files that the runs over a long time keep. */
 const LONG_RUN_FILES = 3;
 
@@ -69,7 +79,10 @@ interface Outcome {
   readonly cpuNs: number;
 }
 
-async function loadRun(lab: Lab, tool: Tool, frames: string): Promise<Outcome> {
+async function loadRun(lab: Lab, tool: Tool, frames: string, frameBytes: number): Promise<Outcome> {
+  const ringBytes = BENCH.ringFiles > 0 ? BENCH.ringFiles * RING_FILE_BYTES : Number.POSITIVE_INFINITY;
+  if (!values.untouched)
+    touchMemory(BENCH, TOUCHED_SHARE * Math.min(ringBytes, PACKETS * (frameBytes + RECORD_BYTES_MORE)));
   const directory = scratchDirectory(BENCH);
   try {
     const running = await startCapture(lab, tool.argv(path.join(directory, 'l.pcap')));
@@ -88,28 +101,39 @@ async function loadRun(lab: Lab, tool: Tool, frames: string): Promise<Outcome> {
 }
 
 async function load(lab: Lab): Promise<void> {
-  const wanted = values.tools === '' ? [] : values.tools.split(',');
+  const ring = BENCH.ringFiles > 0 ? `, ${BENCH.ringFiles} files of 100 MB` : '';
+  await compare(lab, tools(BENCH, values.tools === '' ? [] : values.tools.split(',')), 'tcpdump', ring);
+}
+
+/** The package's own callback against batches, and against `tscap -w /dev/null`. */
+async function handOver(lab: Lab): Promise<void> {
+  await compare(lab, countingTools(BENCH), 'openCapture', ', written by none');
+}
+
+async function compare(lab: Lab, all: readonly Tool[], reference: string, how: string): Promise<void> {
   for (const size of values.sizes.split(',').map(Number)) {
     const frames = path.join(lab.directory, `${size}.pcap`);
-    writeFrames(frames, size);
-    const all = new Map<string, Outcome[]>();
+    writeFrames(frames, size, values.vlan);
+    const outcomes = new Map<string, Outcome[]>(all.map((tool) => [tool.name, []]));
     for (let run = 0; run < RUNS; run++) {
-      for (const tool of tools(BENCH, wanted)) {
-        all.set(tool.name, [...(all.get(tool.name) ?? []), await loadRun(lab, tool, frames)]);
+      for (const tool of all) {
+        const found = await loadRun(lab, tool, frames, size);
+        outcomes.get(tool.name)!.push(found);
+        const { pps, cpuNs, lost } = found;
+        const figures = `${(pps / 1e3).toFixed(0)} kpps, ${cpuNs.toFixed(0)} ns a packet, lost ${lost}`;
+        process.stderr.write(`run ${run + 1}, ${size} bytes, ${tool.name}: ${figures}\n`);
       }
     }
-    const ring = BENCH.ringFiles > 0 ? `, ${BENCH.ringFiles} files of 100 MB` : '';
-    print(`\n${size}-byte frames, ${PACKETS} a run, buffer ${BENCH.bufferKib} KiB${ring}, medians of ${RUNS}`);
-    print(`${'tool'.padEnd(16)}${'kpps'.padStart(8)}${'ns/packet'.padStart(12)}  to tcpdump           lost`);
-    const reference = all.get('tcpdump');
-    for (const [name, outcomes] of all) {
-      const kpps = (median(outcomes.map((one) => one.pps)) / 1e3).toFixed(0).padStart(8);
-      const ns = median(outcomes.map((one) => one.cpuNs))
-        .toFixed(0)
-        .padStart(12);
-      const ratios = reference === undefined ? [] : outcomes.map((one, i) => one.cpuNs / reference[i]!.cpuNs);
-      const ratio = (ratios.length === 0 ? '-' : ratioText(ratios)).padEnd(20);
-      print(`${name.padEnd(16)}${kpps}${ns}  ${ratio} ${outcomes.map((one) => one.lost).join('/')}`);
+    const frame = `${size}-byte frames${values.vlan ? ' with a tag' : ''}`;
+    print(`\n${frame}, ${PACKETS} a run, buffer ${BENCH.bufferKib} KiB${how}, medians of ${RUNS}`);
+    print(`${'tool'.padEnd(16)}${'kpps'.padStart(8)}${'ns/packet'.padStart(12)}  to ${reference.padEnd(18)}lost`);
+    for (const [name, found] of outcomes) {
+      const kpps = (median(found.map((one) => one.pps)) / 1e3).toFixed(0).padStart(8);
+      const ns = median(found.map((one) => one.cpuNs));
+      const others = outcomes.get(reference);
+      const ratios = others === undefined ? '-' : ratioText(found.map((one, i) => one.cpuNs / others[i]!.cpuNs));
+      const lost = found.map((one) => one.lost).join('/');
+      print(`${name.padEnd(16)}${kpps}${ns.toFixed(0).padStart(12)}  ${ratios.padEnd(20)} ${lost}`);
     }
   }
 }
@@ -195,7 +219,7 @@ async function main(): Promise<void> {
     const lab = makeLab(pair({ offloads: 'keep' }));
     try {
       if (part !== 'latency') lab.host('b').dropAtIngress('eth0');
-      await { load, rotation, memory, latency: latencies }[part as 'load'](lab);
+      await { load, rotation, memory, latency: latencies, 'hand-over': handOver }[part as 'load'](lab);
     } finally {
       await lab.teardown();
     }

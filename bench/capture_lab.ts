@@ -8,12 +8,14 @@ import type { LabProcess } from '../lab/process.ts';
 import { plainRegion } from '../src/base/region.ts';
 import { hasCap } from '../src/device/index.ts';
 import { createCaptureWriter } from '../src/pcap/index.ts';
+import type { Counted } from './capture_counter.ts';
 
 const ROOT = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
 const TSREPLAY = path.join(ROOT, 'dist/src/cli/tsreplay.js');
 const TSCAP = path.join(ROOT, 'dist/src/cli/tscap.js');
-const GENERATOR_CPU = '0';
-const CAPTURE_CPU = '1';
+const COUNTER = path.join(ROOT, 'dist/bench/capture_counter.js');
+export const GENERATOR_CPU = '0';
+export const CAPTURE_CPU = '1';
 /** Frames of the file that is sent over and over. */
 const FILE_FRAMES = 20_000;
 /** Frames that leave at once where there is a rate: the generator sleeps in between. */
@@ -30,7 +32,15 @@ export interface CaptureBench {
   readonly backend: string;
 }
 
-export function writeFrames(file: string, bytes: number): void {
+const TAG_BYTES = 4;
+const TAG = 0x8100_0064;
+
+/** UDP over IPv4, a flow for each frame of the file. `isTagged`: each has an 802.1Q tag within `bytes`. */
+export function writeFrames(file: string, bytes: number, isTagged: boolean = false): void {
+  if (isTagged) {
+    writeTaggedFrames(file, bytes);
+    return;
+  }
   const region = plainRegion(bytes);
   const view = region.view;
   const writer = createCaptureWriter(file, { format: 'pcap', timestampDigits: 9 });
@@ -48,6 +58,21 @@ export function writeFrames(file: string, bytes: number): void {
     view.setUint16(34, 1024 + (i % 50_000));
     view.setUint16(36, 9);
     view.setUint16(38, bytes - 34);
+    writer.write(region, 0, bytes, bytes, i, 0);
+  }
+  writer.close();
+}
+
+function writeTaggedFrames(file: string, bytes: number): void {
+  const plain = `${file}.plain`;
+  writeFrames(plain, bytes - TAG_BYTES);
+  const from = fs.readFileSync(plain);
+  const region = plainRegion(bytes);
+  const writer = createCaptureWriter(file, { format: 'pcap', timestampDigits: 9 });
+  for (let at = 24 + 16, i = 0; at < from.length; at += bytes - TAG_BYTES + 16, i++) {
+    region.bytes.set(from.subarray(at, at + 12));
+    region.view.setUint32(12, TAG);
+    region.bytes.set(from.subarray(at + 12, at + bytes - TAG_BYTES), 16);
     writer.write(region, 0, bytes, bytes, i, 0);
   }
   writer.close();
@@ -115,6 +140,22 @@ function dumpcap({ bufferKib, ringFiles }: CaptureBench): Tool {
   };
 }
 
+/** Packets handed to JavaScript, or written to nowhere: what a capture costs beside the copy into a file. */
+export function countingTools(bench: CaptureBench): Tool[] {
+  const counter = (name: string, how: string): Tool => ({
+    name,
+    argv: () => [process.execPath, COUNTER, how, 'eth0', String(bench.bufferKib * 1024)],
+    counts(stdout) {
+      const { packets, ipv4, dropped } = JSON.parse(stdout) as Counted;
+      if (ipv4 !== packets) throw new Error(`${name}: ${packets} packets, but ${ipv4} of IPv4`);
+      return { written: packets, dropped: dropped ?? Number.NaN };
+    },
+  });
+  const toNowhere = tscap('tscap', { ...bench, ringFiles: 0 });
+  const list = [counter('openCapture', 'library'), { ...toNowhere, argv: () => toNowhere.argv('/dev/null') }];
+  return hasCap() ? [...list, counter('package cap', 'cap')] : list;
+}
+
 /** Those that are installed, or those named. */
 export function tools(bench: CaptureBench, wanted: readonly string[]): Tool[] {
   const list = [tscap('tscap', bench), tscap('tscap pcapng', bench, '--format', 'pcapng')];
@@ -128,6 +169,26 @@ export function tools(bench: CaptureBench, wanted: readonly string[]): Tool[] {
 /** A new directory for the files of one run; whoever asks removes it. */
 export function scratchDirectory(bench: CaptureBench): string {
   return fs.mkdtempSync(path.join(bench.directory, 'tscap-bench-'));
+}
+
+const TMPFS_MAGIC = 0x0102_1994;
+const CHUNK_BYTES = 4 << 20;
+
+/**
+ * Writes and removes `bytes` in the directory, if that is in memory. What a virtual machine has never used before has
+ * to come from its host (here 2.9 ns a byte, instead of 0.35), and would be counted as the capture's.
+ */
+export function touchMemory({ directory }: CaptureBench, bytes: number): void {
+  if (fs.statfsSync(directory).type !== TMPFS_MAGIC) return;
+  const file = path.join(directory, `tscap-bench-touch-${process.pid}`);
+  const chunk = new Uint8Array(CHUNK_BYTES);
+  const fd = fs.openSync(file, 'w');
+  try {
+    for (let done = 0; done < bytes; done += CHUNK_BYTES) fs.writeSync(fd, chunk);
+  } finally {
+    fs.closeSync(fd);
+    fs.rmSync(file);
+  }
 }
 
 /** A capture in host b, on its own processor. */

@@ -122,7 +122,7 @@ export class OpenedRun {
       this.#moveBlocks(plain);
       return;
     }
-    let tickedMs = Date.now();
+    let tickedMs = performance.now();
     for await (const batch of this.#capture) {
       if (batch.count > 0) {
         // A file tells its interfaces as it is read: the sink is opened when the first frames are there.
@@ -131,10 +131,10 @@ export class OpenedRun {
         if (printer !== null) this.#print(batch, printer);
         this.#sink?.writeBatch(batch);
       }
-      const nowMs = Date.now();
+      const nowMs = performance.now();
       if (nowMs - tickedMs >= TICK_MS || batch.count === 0) {
         tickedMs = nowMs;
-        this.#tick(nowMs);
+        this.#tick();
       }
       if (this.#sink?.ended === true || printer?.ended === true) {
         this.#publish();
@@ -147,12 +147,12 @@ export class OpenedRun {
 
   /** From the ring to the file, nothing in between: no batch, and no turn of the event loop. */
   #moveBlocks(sink: CaptureSink): void {
-    let tickedMs = Date.now();
+    let tickedMs = performance.now();
     while (this.#capture.moveBlocks(sink, TICK_MS / 2)) {
-      const nowMs = Date.now();
+      const nowMs = performance.now();
       if (nowMs - tickedMs >= TICK_MS) {
         tickedMs = nowMs;
-        this.#tick(nowMs);
+        this.#tick();
       }
       if (!sink.ended) continue;
       this.#publish();
@@ -167,18 +167,19 @@ export class OpenedRun {
     for (let i = 0; i < batch.count; i++) this.#printedBytes += batch.caplen[i]!;
   }
 
-  #tick(nowMs: number): void {
+  #tick(): void {
     const sink = this.#sink;
+    // for files that end before the next turn, by their size, too
+    this.#tellStatistics();
     if (this.#control.rotations !== this.#rotations) {
       this.#rotations = this.#control.rotations;
-      this.#tellStatistics();
       sink?.rotate();
     }
     if (this.#control.flushes !== this.#flushes) {
       this.#flushes = this.#control.flushes;
       sink?.flush();
     }
-    sink?.tick(nowMs);
+    sink?.tick(Date.now());
     this.#tellFaults();
     this.#publish();
   }

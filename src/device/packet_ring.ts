@@ -19,7 +19,6 @@ import {
   TP_STATUS_CSUMNOTREADY,
   TP_STATUS_KERNEL,
   TP_STATUS_USER,
-  TP_STATUS_VLAN_TPID_VALID,
   TP_STATUS_VLAN_VALID,
   Tpacket3Hdr,
   TpacketBlock,
@@ -31,10 +30,8 @@ import type { CaptureSource, SourceInterface, SourceStatistics } from './capture
 import { deviceFault } from './fault_error.ts';
 import { SLL2_HEADER_BYTES } from './kernel_filter.ts';
 import { interfaceExists } from './link.ts';
-import { type BlockSource, RingBlock } from './ring_block.ts';
+import { type BlockSource, RING_TAG_AT, RING_TAG_BYTES, RingBlock } from './ring_block.ts';
 
-const ETHERTYPE_VLAN = 0x8100;
-const VLAN_TAG_BYTES = 4;
 /** sockaddr_ll behind the frame's header in the ring (TPACKET_ALIGN(sizeof(struct tpacket3_hdr))). */
 const ADDRESS = Tpacket3Hdr.SIZE;
 /** How long `halt` waits for frames that the kernel counted but has not handed over. */
@@ -107,7 +104,7 @@ export class PacketRingSource implements CaptureSource, BlockSource {
     this.#ring = spec.ring;
     this.#region = spec.ring.region;
     this.#view = spec.ring.region.view;
-    this.#rest = new RingBlock(this.#region);
+    this.#rest = new RingBlock(this.#region, spec.interface.snaplen);
     this.#words = this.#rest.words;
     this.#blockBytes = spec.blockBytes;
     this.#bytes = spec.blockBytes * spec.blocks;
@@ -209,7 +206,7 @@ export class PacketRingSource implements CaptureSource, BlockSource {
       interfaceIndex[i] = index;
       sum[i] = sumOf(status);
       if (this.#cooked) this.#cook(batch, i, frame, status);
-      else if ((status & TP_STATUS_VLAN_VALID) !== 0 && kept >= 12) this.#putTag(batch, i, frame, status);
+      else if ((status & TP_STATUS_VLAN_VALID) !== 0 && kept >= RING_TAG_AT) this.#putTag(batch, i, frame);
       if (caplen[i]! > snaplen) caplen[i] = snaplen;
       const headroom = at[i]! - frame - ADDRESS;
       if (headroom < this.#headroom) this.#headroom = headroom;
@@ -222,29 +219,10 @@ export class PacketRingSource implements CaptureSource, BlockSource {
     batch.headroomBytes = this.#headroom;
   }
 
-  /** The 802.1Q tag goes back to where it was: the addresses move into the headroom. */
-  #putTag(batch: FrameBatch, i: number, frame: number, status: number): void {
-    const view = this.#view;
-    const from = batch.at[i]!;
-    const to = from - VLAN_TAG_BYTES;
-    view.setUint32(to, view.getUint32(from));
-    view.setUint32(to + 4, view.getUint32(from + 4));
-    view.setUint32(to + 8, view.getUint32(from + 8));
-    this.#writeTag(to + 12, frame, status);
-    batch.at[i] = to;
-    batch.caplen[i] = batch.caplen[i]! + VLAN_TAG_BYTES;
-    batch.len[i] = batch.len[i]! + VLAN_TAG_BYTES;
-  }
-
-  #writeTag(to: number, frame: number, status: number): void {
-    const view = this.#view;
-    view.setUint16(to, this.#tagProtocol(frame, status));
-    view.setUint16(to + 2, view.getUint32(frame + Tpacket3Hdr.VLAN_TCI, true) & 0xffff);
-  }
-
-  #tagProtocol(frame: number, status: number): number {
-    if ((status & TP_STATUS_VLAN_TPID_VALID) === 0) return ETHERTYPE_VLAN;
-    return this.#view.getUint16(frame + Tpacket3Hdr.VLAN_TPID, true);
+  #putTag(batch: FrameBatch, i: number, frame: number): void {
+    batch.at[i] = this.#rest.putTag(frame);
+    batch.caplen[i] = batch.caplen[i]! + RING_TAG_BYTES;
+    batch.len[i] = batch.len[i]! + RING_TAG_BYTES;
   }
 
   /** LINKTYPE_LINUX_SLL2 from the sockaddr_ll of the frame; a tag becomes the packet's first four bytes. */
@@ -255,11 +233,11 @@ export class PacketRingSource implements CaptureSource, BlockSource {
     let added = SLL2_HEADER_BYTES;
     let protocol = view.getUint16(from + 2);
     if ((status & TP_STATUS_VLAN_VALID) !== 0) {
-      at -= VLAN_TAG_BYTES;
-      added += VLAN_TAG_BYTES;
+      at -= RING_TAG_BYTES;
+      added += RING_TAG_BYTES;
       view.setUint16(at, view.getUint32(frame + Tpacket3Hdr.VLAN_TCI, true) & 0xffff);
       view.setUint16(at + 2, protocol);
-      protocol = this.#tagProtocol(frame, status);
+      protocol = this.#rest.tagProtocol(frame);
     }
     at -= SLL2_HEADER_BYTES;
     view.setUint32(at, protocol * 0x1_0000);

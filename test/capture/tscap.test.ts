@@ -241,6 +241,39 @@ t.test('rotation on SIGHUP, by size; counts of all files', { skip }, async (t) =
   t.equal(report.files, names.length);
 });
 
+/** The packets that the statistics blocks of a pcapng file say were received (option 4), one number a block. */
+function receivedIn(file: string): number[] {
+  const bytes = fs.readFileSync(file);
+  const found: number[] = [];
+  for (let at = 0; at < bytes.length; at += bytes.readUInt32LE(at + 4)) {
+    if (bytes.readUInt32LE(at) !== 5) continue;
+    for (let option = at + 20; bytes.readUInt16LE(option) !== 0; ) {
+      if (bytes.readUInt16LE(option) === 4) found.push(Number(bytes.readBigUInt64LE(option + 4)));
+      option += 4 + ((bytes.readUInt16LE(option + 2) + 3) & ~3);
+    }
+  }
+  return found;
+}
+
+t.test('pcapng files that end by their size say what was received, too', { skip }, async (t) => {
+  const directory = fs.mkdtempSync(path.join(lab.directory, 'said-'));
+  const file = path.join(directory, 's.pcapng');
+  const running = await start(lab.host('b'), '-i', 'eth0', '-w', file, '--json', '-C', '4K', '-U', 'icmp');
+  for (let n = 0; n < 4; n++) {
+    ping(20);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  const { written, files } = await finish(running, 'SIGTERM');
+  t.ok(written === 160 && files > 3, `${files} files`);
+  const said = [file, ...Array.from({ length: files - 1 }, (_, n) => file + (n + 1))].map(receivedIn);
+  t.ok(
+    said.every((one) => one.length === 1),
+    JSON.stringify(said),
+  );
+  t.equal(said.at(-1)![0], 160);
+  t.ok(said[1]![0]! > 0 && said[1]![0]! < 160, 'as it was when the file ended');
+});
+
 t.test('kill -9 leaves at most one record cut off', { skip }, async (t) => {
   const file = fileName();
   const running = await start(lab.host('b'), '-i', 'eth0', '-w', file, '-U', 'icmp');

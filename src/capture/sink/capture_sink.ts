@@ -37,6 +37,7 @@ export class RecordSink implements CaptureSink {
   readonly #gather: Gather;
   readonly #refers: boolean;
   readonly #flushMs: number;
+  readonly #isStream: boolean;
   readonly #counts: (InterfaceCounts | null)[];
   #fault: OperatorError | null = null;
   #hasBegun = false;
@@ -56,13 +57,17 @@ export class RecordSink implements CaptureSink {
   #packetsBefore = 0;
   #bytesBefore = 0;
 
-  /** Begins the first file. Throws `OperatorError` where it cannot be written. */
+  /**
+   * Begins the first file. `isStream`: it is the only one, whatever is asked. Throws `OperatorError` where it cannot be
+   * written.
+   */
   constructor(
     spec: CaptureSinkSpec,
     format: RecordFormat,
     output: RecordOutput,
     rotation: Rotation,
-    nowMs: number = Date.now(),
+    isStream: boolean,
+    nowMs: number,
   ) {
     this.name = spec.path === '-' ? 'stdout' : spec.path;
     this.#format = format;
@@ -71,6 +76,7 @@ export class RecordSink implements CaptureSink {
     this.#refers = !output.keepsBlocks;
     this.#gather = new Gather(format, this.#refers);
     this.#flushMs = spec.flushMs ?? 1000;
+    this.#isStream = isStream;
     this.#counts = spec.interfaces.map(() => null);
     this.#nowMs = nowMs;
     this.#flushedMs = nowMs;
@@ -132,7 +138,7 @@ export class RecordSink implements CaptureSink {
 
   writeBlock(block: RingBlock): void {
     if (this.#rotation.isTimeDue(this.#nowMs) && this.#output.canRotate) this.#finish(RotationReason.Time);
-    const isRing = this.#format.ringUnitNs !== 0;
+    const isRing = this.#format.takesRing;
     while (isRing && block.left > 0 && this.#makeReady()) {
       if (this.#addBlock(block) > 0) continue;
       if (this.#gather.isEmpty) break;
@@ -253,6 +259,8 @@ export class RecordSink implements CaptureSink {
   #finish(reason: RotationReason): void {
     if (!this.#isOpen) return;
     this.#handOn();
+    // a block without records is the compressor's to take a message in
+    if (this.#output.keepsBlocks) this.#gather.detach();
     this.#isOpen = false;
     const isDirect = !this.#output.keepsBlocks;
     const summary: FileSummary = {
@@ -275,8 +283,8 @@ export class RecordSink implements CaptureSink {
     if (this.#rotation.isTimeDue(nowMs) && this.#filePackets > 0 && this.#output.canRotate) {
       this.#finish(RotationReason.Time);
     }
-    if (nowMs - this.#flushedMs >= this.#flushMs) this.#handOn();
-    if (nowMs - this.#polledMs >= POLL_MS) {
+    if (hasPassed(nowMs - this.#flushedMs, this.#flushMs)) this.#handOn();
+    if (hasPassed(nowMs - this.#polledMs, POLL_MS)) {
       this.#polledMs = nowMs;
       this.#output.settle();
       this.#output.report(this.stats);
@@ -290,6 +298,10 @@ export class RecordSink implements CaptureSink {
 
   rotate(): void {
     if (this.ended) return;
+    if (this.#isStream) {
+      this.flush();
+      return;
+    }
     // a compressor that is behind: `tick` tries again
     this.#isRotationAsked = !this.#output.canRotate;
     if (this.#isRotationAsked) return;
@@ -305,4 +317,9 @@ export class RecordSink implements CaptureSink {
     this.#output.close(this.stats);
     this.#gather.release();
   }
+}
+
+/** A clock that was put back has run for nobody knows how long. */
+function hasPassed(ms: number, wantedMs: number): boolean {
+  return ms >= wantedMs || ms < 0;
 }

@@ -11,7 +11,7 @@
  */
 import type { FrameBatch } from '../../base/batch.ts';
 import type { Region } from '../../base/region.ts';
-import { RING_HAS_TAG, type RingBlock, RingWord } from '../../device/ring_block.ts';
+import { RING_HAS_TAG, RING_TAG_AT, RING_TAG_BYTES, type RingBlock, RingWord } from '../../device/ring_block.ts';
 import { RECORDS_MAX, VectorList } from '../../device/vector_list.ts';
 import { copyFrame } from '../../pcap/copy.ts';
 import type { RecordFormat } from './record_format.ts';
@@ -21,9 +21,10 @@ import { copyEights, EIGHTS_SLACK_BYTES, regionWords, SLACK_BYTES, WORDS_BYTES_M
 export const REFERENCE_BYTES_MIN = 768;
 /** Header, frame, trailer. */
 const PIECES_A_RECORD = 3;
-/** A pcap record's header, and where the words of the same meaning begin in a ring's. */
-const RECORD_HEADER_BYTES = 16;
-const RING_HEADER_AT: number = RingWord.Sec << 2;
+/** A frame of a ring that is not copied once its tag is back. */
+const LONG_BYTES_MIN: number = REFERENCE_BYTES_MIN - RING_TAG_BYTES;
+/** Most that a record of a ring takes in the block whose frame is not there, or short: any header and trailer. */
+const OWN_BYTES_MAX: number = REFERENCE_BYTES_MIN + 64;
 /** Most that a record written by words takes in the block. */
 const WORD_RECORD_BYTES_MAX: number = WORDS_BYTES_MAX + 64 + SLACK_BYTES;
 
@@ -169,20 +170,21 @@ export class Gather {
   }
 
   /**
-   * Adds frames of a ring's block, from its `frame` on, straight from the ring's words, and moves the block on. Stops
-   * in front of the first that has to become a batch (a tag to put back, the end of the region), where there is no
-   * room, or once the run has more than `bytesMost` bytes of records or `framesMost` frames. Returns how many.
-   * Preconditions: `hasBlock`, `ringUnitNs` of the format is not 0.
+   * Adds frames of a ring's block, from its `frame` on, straight from the ring's words, and moves the block on. Tags
+   * that the kernel took out are put back. Stops in front of the first that has to become a batch (at the end of the
+   * region), where there is no room, or once the run has more than `bytesMost` bytes of records or `framesMost` frames.
+   * Returns how many. Preconditions: `hasBlock`, `takesRing` of the format.
    */
   addBlock(from: RingBlock, bytesMost: number, framesMost: number): number {
     const source = from.region.view;
     const target = this.#block!.view;
     const words = from.words;
+    const format = this.#format;
+    const headerBytes = format.headerBytes;
     const { caplens } = this;
     const { lengths } = this.list;
-    const unitNs = this.#format.ringUnitNs;
     const endMost = from.region.byteLength - EIGHTS_SLACK_BYTES;
-    const usedMost = this.#block!.byteLength - RECORD_HEADER_BYTES - REFERENCE_BYTES_MIN - EIGHTS_SLACK_BYTES;
+    const usedMost = this.#block!.byteLength - OWN_BYTES_MAX;
     const first = this.list.records;
     const last = first + Math.min(from.left, framesMost, RECORDS_MAX - first);
     let record = first;
@@ -190,22 +192,33 @@ export class Gather {
     let taken = from.last;
     let used = this.#used;
     let bytes = 0;
+    let frameBytes = 0;
     for (; record < last && used <= usedMost && bytes <= bytesMost; record++) {
       const word = frame >>> 2;
-      const caplen = words[word + RingWord.Caplen]!;
-      const at = frame + (words[word + RingWord.Start]! & 0xffff);
-      if ((words[word + RingWord.Status]! & RING_HAS_TAG) !== 0 || at + caplen > endMost) break;
-      if (caplen >= REFERENCE_BYTES_MIN && !this.#hasRoomForLong(used, caplen)) break;
-      copyEights(source, frame + RING_HEADER_AT, target, used, RECORD_HEADER_BYTES);
-      if (unitNs !== 1) target.setInt32(used + 4, (words[word + RingWord.Nsec]! / unitNs) | 0, true);
-      used += RECORD_HEADER_BYTES;
+      let caplen = words[word + RingWord.Caplen]!;
+      let at = frame + (words[word + RingWord.Start]! & 0xffff);
+      if (at + caplen > endMost) break;
+      if (caplen >= LONG_BYTES_MIN && !this.#hasRoomForLong(used, caplen)) break;
+      let tagBytes = 0;
+      if ((words[word + RingWord.Status]! & RING_HAS_TAG) !== 0 && caplen >= RING_TAG_AT) {
+        at = from.putTag(frame);
+        tagBytes = RING_TAG_BYTES;
+        caplen = Math.min(caplen + RING_TAG_BYTES, from.snaplen);
+      }
+      format.putRingHeader(target, used, from, frame, caplen, tagBytes);
+      used += headerBytes;
       if (caplen < REFERENCE_BYTES_MIN) {
         copyEights(source, at, target, used, caplen);
         used += caplen;
       } else used = this.#addLong(from.region, at, used, caplen);
+      const trailerBytes = format.trailerBytes(caplen);
+      if (trailerBytes > 0) format.putTrailer(target, used, caplen);
+      used += trailerBytes;
+      const length = headerBytes + caplen + trailerBytes;
       caplens[record] = caplen;
-      lengths[record] = caplen + RECORD_HEADER_BYTES;
-      bytes += caplen + RECORD_HEADER_BYTES;
+      lengths[record] = length;
+      bytes += length;
+      frameBytes += caplen;
       taken = frame;
       frame += words[word + RingWord.Next]!;
     }
@@ -215,16 +228,16 @@ export class Gather {
     from.left -= added;
     this.list.records = record;
     this.#used = used;
-    this.#count(bytes, bytes - added * RECORD_HEADER_BYTES);
+    this.#count(bytes, frameBytes);
     return added;
   }
 
   #hasRoomForLong(used: number, caplen: number): boolean {
     if (this.#refers) return this.list.hasRoom(PIECES_A_RECORD);
-    return used + RECORD_HEADER_BYTES + caplen <= this.#block!.byteLength;
+    return used + caplen + OWN_BYTES_MAX <= this.#block!.byteLength;
   }
 
-  /** A frame behind its header, which ends at `used`. Returns where the next record begins. */
+  /** A frame behind its header, which ends at `used`. Returns where what follows it in the block begins. */
   #addLong(region: Region, at: number, used: number, caplen: number): number {
     if (!this.#refers) {
       copyFrame(region, at, this.#block!, used, caplen);

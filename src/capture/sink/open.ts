@@ -1,4 +1,5 @@
 /** A capture sink from its description: everything that can be refused is refused here, before the first packet. */
+import fs from 'node:fs';
 import { OperatorError } from '../../base/errors.ts';
 import { linktypeName } from '../../wire/linktype.ts';
 import { RecordSink } from './capture_sink.ts';
@@ -34,7 +35,14 @@ export function openCaptureSink(spec: CaptureSinkSpec, nowMs: number = Date.now(
   const waits = spec.compressorBehind === 'wait';
   const output =
     spec.compress === undefined ? new DirectOutput(chain) : new CompressOutput(chain, spec.compress, waits);
-  return new RecordSink(spec, format, output, rotation, nowMs);
+  return new RecordSink(spec, format, output, rotation, isStream(spec), nowMs);
+}
+
+/** A pipe or a device is not followed by a file whose name has a number behind it. */
+function isStream({ path, rotation, compress }: CaptureSinkSpec): boolean {
+  if (path === '-') return true;
+  if (rotation !== undefined || compress !== undefined) return false;
+  return fs.statSync(path, { throwIfNoEntry: false })?.isFile() === false;
 }
 
 /** Where the time alone, or a size beyond the limit, says when the next file begins, the limit may be full before. */

@@ -5,6 +5,7 @@
 import os from 'node:os';
 import type { FrameBatch } from '../../base/batch.ts';
 import type { Region } from '../../base/region.ts';
+import { type RingBlock, RingWord } from '../../device/ring_block.ts';
 import {
   PCAP_FILE_HEADER_BYTES,
   PCAP_MAGIC_NS,
@@ -14,12 +15,14 @@ import {
 import { BlockType, BYTE_ORDER_MAGIC, Option, PACKET_BLOCK_HEADER_BYTES } from '../../pcap/pcapng_format.ts';
 import { OptionsBuilder } from '../../pcap/pcapng_options.ts';
 import type { CaptureSinkSpec, InterfaceCounts } from './sink.ts';
-import { copyWords, putPcapRecord } from './word_records.ts';
+import { copyEights, copyWords, putPcapRecord } from './word_records.ts';
 
 const LITTLE: boolean = os.endianness() === 'LE';
 const TWO_16 = 0x1_0000;
 const TWO_32 = 0x1_0000_0000;
 const EMPTY = new Uint8Array(0);
+/** Where the words of the same meaning as a pcap record's header begin in a ring's. */
+const RING_HEADER_AT: number = RingWord.Sec << 2;
 
 export interface RecordFormat {
   readonly headerBytes: number;
@@ -35,8 +38,13 @@ export interface RecordFormat {
    * Header, frame and trailer of frame `i`, by words (word_records.ts). Preconditions: those of `putPcapRecord`.
    */
   putRecord(block: Region, words: Int32Array, to: number, batch: FrameBatch, i: number, source: Int32Array): void;
-  /** Nanoseconds of the unit of `putHeader`'s fractions where a ring's words are nearly the header; 0: they are not. */
-  readonly ringUnitNs: number;
+  /** Whether `putRingHeader` may be used. */
+  readonly takesRing: boolean;
+  /**
+   * What stands in front of the frame whose header is at `frame` of a ring's block, of interface 0. `caplen` bytes are
+   * kept of it; a tag that was put back makes it `tagBytes` longer.
+   */
+  putRingHeader(view: DataView, to: number, block: RingBlock, frame: number, caplen: number, tagBytes: number): void;
   /** Whether frame `i` can be said in this file. */
   accepts(batch: FrameBatch, i: number): boolean;
   /** The bytes that a file begins with. */
@@ -49,7 +57,7 @@ export class PcapRecords implements RecordFormat {
   readonly headerBytes: number = PCAP_RECORD_HEADER_BYTES;
   readonly hasWordRecords: boolean = LITTLE;
   readonly recordsAreWords: boolean = false;
-  readonly ringUnitNs: number;
+  readonly takesRing: boolean = LITTLE;
   readonly #spec: CaptureSinkSpec;
   readonly #linktype: number;
   readonly #unitNs: number;
@@ -58,7 +66,6 @@ export class PcapRecords implements RecordFormat {
     this.#spec = spec;
     this.#linktype = spec.interfaces[0]!.linktype;
     this.#unitNs = spec.timestampDigits === 9 ? 1 : 1000;
-    this.ringUnitNs = LITTLE ? this.#unitNs : 0;
   }
 
   trailerBytes(): number {
@@ -76,6 +83,16 @@ export class PcapRecords implements RecordFormat {
 
   putRecord(_: Region, words: Int32Array, to: number, batch: FrameBatch, i: number, source: Int32Array): void {
     putPcapRecord(words, to, batch, i, this.#unitNs, source);
+  }
+
+  /** Four words of the ring are the record's header but for the unit of its fractions. */
+  putRingHeader(view: DataView, to: number, block: RingBlock, frame: number, caplen: number, tagBytes: number): void {
+    copyEights(block.region.view, frame + RING_HEADER_AT, view, to, PCAP_RECORD_HEADER_BYTES);
+    const word = frame >>> 2;
+    if (this.#unitNs !== 1) view.setInt32(to + 4, (block.words[word + RingWord.Nsec]! / this.#unitNs) | 0, LITTLE);
+    if (tagBytes === 0) return;
+    view.setInt32(to + 8, caplen, LITTLE);
+    view.setInt32(to + 12, block.words[word + RingWord.Len]! + tagBytes, LITTLE);
   }
 
   accepts(batch: FrameBatch, i: number): boolean {
@@ -102,7 +119,7 @@ export class PcapngRecords implements RecordFormat {
   readonly headerBytes: number = PACKET_BLOCK_HEADER_BYTES;
   readonly hasWordRecords: boolean = true;
   readonly recordsAreWords: boolean = true;
-  readonly ringUnitNs: number = 0;
+  readonly takesRing: boolean = LITTLE;
   readonly #spec: CaptureSinkSpec;
   readonly #linktypes: Uint16Array;
   readonly #units: number;
@@ -135,6 +152,19 @@ export class PcapngRecords implements RecordFormat {
     view.setUint32(to + 16, this.#stampLow, LITTLE);
     view.setUint32(to + 20, caplen, LITTLE);
     view.setUint32(to + 24, batch.len[i]!, LITTLE);
+  }
+
+  putRingHeader(view: DataView, to: number, block: RingBlock, frame: number, caplen: number, tagBytes: number): void {
+    const { words } = block;
+    const word = frame >>> 2;
+    this.#stamp(words[word + RingWord.Sec]! >>> 0, words[word + RingWord.Nsec]!);
+    view.setInt32(to, BlockType.EnhancedPacket, LITTLE);
+    view.setInt32(to + 4, blockBytes(caplen), LITTLE);
+    view.setInt32(to + 8, 0, LITTLE);
+    view.setInt32(to + 12, this.#stampHigh, LITTLE);
+    view.setInt32(to + 16, this.#stampLow, LITTLE);
+    view.setInt32(to + 20, caplen, LITTLE);
+    view.setInt32(to + 24, words[word + RingWord.Len]! + tagBytes, LITTLE);
   }
 
   /** Blocks are whole words: nothing is shifted. */

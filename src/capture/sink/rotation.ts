@@ -37,6 +37,8 @@ export class Rotation {
   #periods = 0;
   #periodStartMs = 0;
   #dueMs = NEVER;
+  /** When `#dueMs` was set. */
+  #setMs = 0;
 
   /**
    * `suffix`: `.zst`, `.gz` or nothing; a path that ends so gets its numbers in front of it. `pieceBytes`: a file is no
@@ -65,7 +67,16 @@ export class Rotation {
   }
 
   isTimeDue(nowMs: number): boolean {
+    // A clock that was put back by an hour does not make the file an hour longer: its time begins anew.
+    if (nowMs < this.#setMs) this.#setDue(nowMs);
     return nowMs >= this.#dueMs;
+  }
+
+  #setDue(nowMs: number): void {
+    const { durationMs, intervalMs } = this.#spec ?? {};
+    this.#setMs = nowMs;
+    this.#dueMs = durationMs === undefined ? NEVER : nowMs + durationMs;
+    if (intervalMs !== undefined) this.#dueMs = Math.min(this.#dueMs, nextMultiple(nowMs, intervalMs));
   }
 
   /** Name of the file that begins now. */
@@ -76,7 +87,7 @@ export class Rotation {
       // asked for on SIGHUP only: nothing is written over
       return this.#number === 0 ? this.#withSuffix(this.#path) : this.#withSuffix(`${this.#path}${this.#number}`);
     }
-    return spec.naming === 'dumpcap' ? this.#beginDumpcap(spec, nowMs) : this.#beginTcpdump(spec, nowMs);
+    return spec.naming === 'dumpcap' ? this.#beginDumpcap(nowMs) : this.#beginTcpdump(spec, nowMs);
   }
 
   /** The file is complete. Sets `isOver` where no other may follow. */
@@ -96,8 +107,7 @@ export class Rotation {
   #beginTcpdump(spec: RotationSpec, nowMs: number): string {
     if (this.#periodStartMs === 0) {
       this.#periodStartMs = nowMs;
-      if (spec.durationMs !== undefined) this.#dueMs = nowMs + spec.durationMs;
-      if (spec.intervalMs !== undefined) this.#dueMs = Math.min(this.#dueMs, nextMultiple(nowMs, spec.intervalMs));
+      this.#setDue(nowMs);
     }
     this.#number++;
     const files = this.#isNumbered ? (spec.files ?? 0) : 0;
@@ -109,10 +119,8 @@ export class Rotation {
     return this.#withSuffix(dated + String(this.#number).padStart(digits, '0'));
   }
 
-  #beginDumpcap(spec: RotationSpec, nowMs: number): string {
-    this.#dueMs = NEVER;
-    if (spec.durationMs !== undefined) this.#dueMs = nowMs + spec.durationMs;
-    if (spec.intervalMs !== undefined) this.#dueMs = Math.min(this.#dueMs, nextMultiple(nowMs, spec.intervalMs));
+  #beginDumpcap(nowMs: number): string {
+    this.#setDue(nowMs);
     this.#number++;
     const extension = path.extname(this.#path);
     const stem = extension === '' ? this.#path : this.#path.slice(0, -extension.length);

@@ -115,7 +115,7 @@ export interface SinkStats {
  * writeBatch(batch)   takes every frame: written, or counted as dropped. The batch is free again on return
  * writeBlock(block)   the same by the block of a ring, of interface 0; what it leaves in the block is for `writeBatch`
  * tick(nowMs)         Date.now(): rotation by time, flush, another try on a full disk. Call it every 100 ms or so
- * rotate()            the next file now (SIGHUP)
+ * rotate()            the next file now (SIGHUP); a stream, which has none, is flushed
  * close()             statistics, everything to disk
  * ```
  * Every file, finished or not, is a valid capture at any time after a flush; a killed process leaves at most one

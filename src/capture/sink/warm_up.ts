@@ -21,11 +21,11 @@ const UNLIMITED = Number.MAX_SAFE_INTEGER;
 
 /** Once for a sink, before its first frame. */
 export function warmUp(format: RecordFormat, refers: boolean): void {
-  if (format.ringUnitNs === 0) return;
+  if (!format.takesRing) return;
   const source = anonymousRegion((FRAMES + 1) * FRAME_BYTES);
   const target = anonymousRegion(TARGET_BYTES);
   const gather = new Gather(format, refers);
-  const block = new RingBlock(source);
+  const block = new RingBlock(source, FRAME_BYTES);
   for (let n = 0; n < FRAMES; n++) describe(block, n);
   for (let round = 0; round < ROUNDS; round++) {
     gather.reset(target);
