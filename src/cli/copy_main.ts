@@ -45,16 +45,37 @@ function hint(operand: string): string {
 async function copy(argv: readonly string[], options: CopyOptions, terminal: Terminal): Promise<Exit> {
   if (options.report !== undefined) checkReportFile(options.report, '--report');
   const show = await Display.open(terminal, options);
-  const { spec, warnings } = await planAgent(copyRequestFrom(options));
-  for (const warning of warnings) show.note('warn', warning);
-  const agent = await startAgent(spec, {
-    note: (level, text) => show.note(level, text),
-    beforeCopying: () => probe(spec, options, show),
-  });
-  const signals = new Signals(agent, async () => {
+  const signals = new Signals();
+  let agent: CopyAgent;
+  let spec: AgentSpec;
+  try {
+    const plan = await planAgent(copyRequestFrom(options));
+    spec = plan.spec;
+    for (const warning of plan.warnings) show.note('warn', warning);
+    agent = await startAgent(spec, {
+      note: (level, text) => show.note(level, text),
+      beforeCopying: () => Promise.race([probe(plan.spec, options, show), signals.early]),
+    });
+  } catch (error) {
+    signals.detach();
+    if (!(error instanceof EarlyStop)) throw error;
+    show.note('info', 'ended before copying began');
+    return Exit.Done;
+  }
+  signals.attach(agent, async () => {
     await reload(argv, agent, show);
     await writeComparison(options, agent, show);
   });
+  return watched(agent, spec, options, show, signals);
+}
+
+async function watched(
+  agent: CopyAgent,
+  spec: AgentSpec,
+  options: CopyOptions,
+  show: Display,
+  signals: Signals,
+): Promise<Exit> {
   let stopMetrics: () => Promise<void> = async () => {};
   try {
     if (options.metricsPort !== undefined) {
@@ -132,20 +153,38 @@ async function writeComparison({ report }: CopyOptions, agent: CopyAgent, show: 
   }
 }
 
+/** Asked to end before there is an agent. */
+class EarlyStop extends Error {}
+
+/** Taken from the start on: a signal while rules are set up must not leave them behind. */
 class Signals {
+  /** Rejects with `EarlyStop` where the end is asked for before `attach`. */
+  readonly early: Promise<never>;
   #stops = 0;
-  readonly #agent: CopyAgent;
+  #agent: CopyAgent | null = null;
+  #giveUp!: () => void;
+  #read: (() => Promise<void>) | null = null;
   readonly #stop = (): void => {
     this.#stops++;
-    if (this.#stops > 1) void this.#agent.kill().then(() => process.exit(Exit.Interrupted));
+    if (this.#agent === null) this.#giveUp();
+    else if (this.#stops > 1) void this.#agent.kill().then(() => process.exit(Exit.Interrupted));
     else this.#agent.stop();
   };
-  readonly #reload: () => void;
+  readonly #reload = (): void => void this.#read?.();
 
-  constructor(agent: CopyAgent, reload: () => Promise<void>) {
-    this.#agent = agent;
-    this.#reload = () => void reload();
+  constructor() {
+    this.early = new Promise((_, reject) => {
+      this.#giveUp = () => reject(new EarlyStop());
+    });
+    this.early.catch(() => {});
     process.on('SIGINT', this.#stop).on('SIGTERM', this.#stop).on('SIGHUP', this.#reload);
+  }
+
+  /** `reload`: on SIGHUP. */
+  attach(agent: CopyAgent, reload: () => Promise<void>): void {
+    this.#agent = agent;
+    this.#read = reload;
+    if (this.#stops > 0) agent.stop();
   }
 
   detach(): void {

@@ -86,13 +86,14 @@ function skippedCauses({ counts }: AgentSnapshot): string[] {
   return named(SKIPPED.map(([cause, cell]) => [counts[names.find((name) => Count[name] === cell)!], cause] as const));
 }
 
+/** A session that was not begun with its SYN may try again with each request: tries are counted, not sessions. */
 function shedCauses({ counts }: AgentSnapshot): string[] {
   return named([
-    [counts.ShedTableFull, 'sessions above --max-sessions'],
-    [counts.ShedMemory, 'sessions without memory'],
-    [counts.ShedIncarnations, 'sessions of ports used again too soon'],
-    [counts.ShedCollision, 'sessions whose identity was taken'],
-    [counts.ShedLoad, 'sessions over the processor limit, at the end, or without interception'],
+    [counts.ShedTableFull, 'tries to begin a session above --max-sessions'],
+    [counts.ShedMemory, 'tries without memory'],
+    [counts.ShedIncarnations, 'tries of ports used again too soon'],
+    [counts.ShedCollision, 'tries for which no address and port was free'],
+    [counts.ShedLoad, 'tries over the processor limit, at the end, or without interception'],
     [counts.DroppedByPolicy, 'sessions by --when-full drop'],
     [counts.ClientNotAdmitted, 'packets of clients outside --percent'],
   ]);

@@ -146,9 +146,12 @@ function tlsOf({ tlsCa, tlsCert, tlsKey, intercept }: CopyOptions): TunnelTls | 
 }
 
 function pem(path: string, option: string): string {
+  let text: string;
   try {
-    return readFileSync(path, 'utf8');
+    text = readFileSync(path, 'utf8');
   } catch (cause) {
     throw new OperatorError('FILE', `${option}: ${path} cannot be read: ${reasonOf(cause)}`, { cause });
   }
+  if (/^-----BEGIN /m.test(text)) return text;
+  throw new OperatorError('FILE', `${option}: ${path} is no PEM file, which has a line that begins with -----BEGIN`);
 }

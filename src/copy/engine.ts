@@ -281,7 +281,9 @@ export class CopyEngine {
         for (let word = 0; word < 4; word++) table.key[word] = this.#key[word]!;
         table.key[4] = packet.clientPort << 16;
         if (!this.#identities.map(table.key, copy)) {
-          core.bump(Count.ShedCollision);
+          // As with every other cause: what could begin a session counts, not what only goes with one.
+          const isTry = (packet.flags & TcpFlag.Syn) !== 0 || packet.payloadBytes > 0;
+          core.bump(isTry ? Count.ShedCollision : Count.ClientWithoutSession);
           continue;
         }
         table.key[4] = (table.key[4]! & 0xffff0000) | targets.targetOf(service, nth, portHash);

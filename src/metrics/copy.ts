@@ -81,7 +81,7 @@ const LABELLED: readonly {
   },
   {
     name: 'tscopy_sessions_shed_total',
-    help: 'Sessions not begun, by cause.',
+    help: 'Times that no session was begun, with its SYN or a later request, by cause.',
     label: 'cause',
     values: {
       table_full: (m) => count(m, 'ShedTableFull'),

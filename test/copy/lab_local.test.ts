@@ -2,7 +2,7 @@
 import path from 'node:path';
 import t from 'tap';
 import { labUnavailable } from '../../lab/availability.ts';
-import { makeRig, PORT, PRODUCTION, TARGET } from './lab_rig.ts';
+import { makeRig, PORT, PRODUCTION, TARGET, TSCOPY } from './lab_rig.ts';
 
 // A machine that is shared needs longer.
 t.setTimeout(180_000);
@@ -37,4 +37,17 @@ t.test('keep-alive and a connection for each request; nothing reaches the client
   t.equal(report.counts['RequestsDelivered'], keep.production + close.production, 'the report says so, too');
   t.notMatch(rig.production.run(['ip', 'rule']).stdout, /blackhole/, 'the rule is gone');
   t.equal((await capture.finish()).packets.length, 0, 'no packet of the test server reached the clients');
+
+  // A target that never answers: the probe waits for it, and the end is asked for meanwhile.
+  const silent = ['10.92.0.77', 'lladdr', '02:00:00:00:02:02', 'dev', 'eth1', 'nud', 'permanent'];
+  rig.production.run(['ip', 'neigh', 'replace', ...silent]);
+  const options = ['--target', `10.92.0.77:${PORT}`, '--intercept', 'local', '-i', 'eth0'];
+  const starting = rig.production.spawn([process.execPath, TSCOPY, ...options]);
+  while (!/blackhole/.test(rig.production.run(['ip', 'rule']).stdout) && starting.child.exitCode === null) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  starting.child.kill('SIGTERM');
+  await starting.ended;
+  t.equal(starting.child.exitCode, 0, starting.stderr);
+  t.notMatch(rig.production.run(['ip', 'rule']).stdout, /blackhole/, 'the rule is gone, though copying never began');
 });

@@ -43,6 +43,11 @@ t.test('targets that cannot be', { skip }, async (t) => {
     [['--target', `224.0.0.1:${PORT}`], 3, /224\.0\.0\.1 is a multicast address/],
     [['--target', `${TARGET}:${PORT}`, '--filter', '1) or (tcp'], 2, /--filter: filter "1\) or \(tcp": can't parse/],
     [['--target', `${TARGET}:${PORT}`, '--client-pool', '10.92.0.0/24'], 2, /--client-pool holds 10\.92\.0\.9/],
+    [
+      ['--target', `${TARGET}:${PORT}`, '--client-pool', '198.18.0.0/30', '--clone', '3'],
+      2,
+      /2 addresses, and each of 3/,
+    ],
     [['--target', `${TARGET}:${PORT}`, '--client-pool', '127.0.0.0/8'], 2, /no host takes packets from these/],
   ];
   for (const [options, status, stderr] of mistyped) t.match(refusal(rig, ...options), { status, stderr });

@@ -384,7 +384,7 @@ t.test('TLS, with and without certificates of agents', { skip: programsMissing('
   await until('reply', () => a.seen[0] === '1:77');
   await t.rejects(agent(t, plain.server.port, { tls: {} }).client.connect(), {
     code: 'ADDRESS',
-    message: /self.signed/,
+    message: /nobody in --tls-ca has signed its certificate/,
   });
   await t.rejects(agent(t, plain.server.port, { tls: { ca: cert } }).client.connect(), {
     message: /altnames|Hostname/,
@@ -393,7 +393,12 @@ t.test('TLS, with and without certificates of agents', { skip: programsMissing('
   t.ok((plain.server.ends.get('tls') ?? 0) >= 1, 'counted');
   const mutual = await serve(t, { tls: { cert, key, ca: cert } });
   const bare = agent(t, mutual.server.port, { tls: { ca: cert, servername: 'lab.example.test' } });
-  await t.rejects(bare.client.connect(), { code: 'ADDRESS' });
+  await t.rejects(bare.client.connect(), { code: 'ADDRESS', message: /wants a certificate of this host: --tls-cert/ });
+  await t.rejects(agent(t, plain.server.port).client.connect(), { message: /does it want TLS \(--tls-ca\)/ });
+  const clear = await serve(t);
+  await t.rejects(agent(t, clear.server.port, { tls: { ca: cert } }).client.connect(), {
+    message: /see whether both ends speak TLS|does tsintercept there speak TLS/,
+  });
   const full = agent(t, mutual.server.port, { tls: { ca: cert, cert, key, servername: 'lab.example.test' } });
   await full.client.connect();
   t.throws(() => new ReplyBatch().view.getUint8(0));

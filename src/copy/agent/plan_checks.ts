@@ -53,8 +53,12 @@ export function refuseGroup(host: string, kind: 'broadcast' | 'multicast'): neve
 const IPV4_FIRST_BITS = { loopback: 127, multicast: 224 } as const;
 
 /** `used`: addresses that somebody has: targets', this host's. */
-export function checkPool({ pool }: CloneSpec, used: Iterable<string>): void {
+export function checkPool({ copies, pool }: CloneSpec, used: Iterable<string>): void {
   if (pool === null) return;
+  if (pool.addresses < copies) {
+    const few = `--client-pool has ${pool.addresses} addresses, and each of ${copies} copies needs its own`;
+    throw new OperatorError('USAGE', `${few}: give a larger network, as 198.18.0.0/16`);
+  }
   const advice = 'give a network that nobody has, as 198.18.0.0/16';
   const last = pool.first + pool.addresses - 1;
   const isLoopback = pool.first >>> 24 === IPV4_FIRST_BITS.loopback;

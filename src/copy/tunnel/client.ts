@@ -15,7 +15,7 @@ import { deferred } from '../../base/deferred.ts';
 import { OperatorError } from '../../base/errors.ts';
 import { receiveNow } from '../../device/host.ts';
 import type { TargetHeader } from '../target_header.ts';
-import { reasonOf } from './connect_error.ts';
+import { closedText, reasonOf } from './connect_error.ts';
 import { FrameReader, frameOf } from './frames.ts';
 import { isProof, newNonce, proofOf } from './key.ts';
 import {
@@ -173,7 +173,7 @@ export class TunnelClient {
       const bytes = receiveNow(fd, this.#in);
       if (bytes === 0) break;
       if (bytes < 0) {
-        this.#lose(`${this.#where} closed the connection`);
+        this.#lose(closedText(this.#where, this.state === 'ready', false));
         break;
       }
       total += bytes;
@@ -301,7 +301,7 @@ export class TunnelClient {
       if (this.#socket === socket) this.#lose(reasonOf(error, this.#where), 'ADDRESS', error);
     });
     socket.on('close', () => {
-      if (this.#socket === socket) this.#lose(`${this.#where} closed the connection`);
+      if (this.#socket === socket) this.#lose(closedText(this.#where, this.state === 'ready', tls !== null));
     });
     this.#timer = setInterval(() => this.#look(), PING_PERIOD_MS / 2);
   }
