@@ -9,6 +9,7 @@ import { Clock, type Core, clearDeadline, clearFlag, hasFlag, setDeadline, setFl
 import { Count } from './counts.ts';
 import { closeForRenewal, connect, cutAtGap, endSession, finishClient, sendClientReset, stateOf } from './lifecycle.ts';
 import { segmentBytesMax } from './packet_builder.ts';
+import { resendIfNeeded, resendLost } from './recovery.ts';
 import { linkAfter, skipSegment, skipUnsent } from './segment_list.ts';
 import { SEGMENT_BYTES, SEGMENT_UNITS, Seg, SegFlag } from './segment_pool.ts';
 import { pump, Stop } from './sender.ts';
@@ -275,7 +276,10 @@ export function wake(core: Core, s: number): void {
     return;
   }
   if (!isConnected(state)) return;
+  const isDoubtful = cells[at + Cell.WindowBefore]! > 0;
+  if (!isDoubtful) resendLost(core, s, false, Count.RetransmittedFast);
   const stop = pump(core, s);
+  if (isDoubtful) resendIfNeeded(core, s);
   if (stop === Stop.Reset) sendClientReset(core, s);
   else if (stop === Stop.Gap) watchGap(core, s);
   else clearDeadline(core, s, Time.Gap);

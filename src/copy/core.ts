@@ -6,6 +6,7 @@ import type { Pairing } from './compare/pairing.ts';
 import { COUNTS, type Count } from './counts.ts';
 import type { Emitter } from './emitter.ts';
 import type { EngineOptions } from './options.ts';
+import { SACK_CELLS } from './scoreboard.ts';
 import { SEGMENT_BYTES, SEGMENT_UNITS, SegmentPool, SMALL_SEGMENT_BYTES } from './segment_pool.ts';
 import { CELLS, Cell, TIMES, Time } from './session_cells.ts';
 import { SessionTable } from './session_table.ts';
@@ -29,13 +30,15 @@ export class Core {
   /** Of the table, for short. */
   readonly cells: Int32Array;
   readonly times: Float64Array;
+  /** SACK blocks of each session's last acknowledgement: `SACK_CELLS` each. */
+  readonly sacks: Int32Array;
   /** Memory that one session's segments may take, in units of a small one. */
   readonly sessionUnits: number;
   /**
    * In cells, because fields that hold doubles are boxed: now, start, last shed, last capture loss, arrival at hand,
-   * arrival of the target's segment at hand.
+   * arrival of the target's segment at hand, round trip that it shows (-1: none).
    */
-  readonly clock: Float64Array = new Float64Array(6);
+  readonly clock: Float64Array = new Float64Array(7);
   readonly packet: ClientPacket = new ClientPacket();
   /** The segment whose bytes are the packet at hand, whole, which may be sent from where it lies; -1: none. */
   placeable = -1;
@@ -68,6 +71,7 @@ export class Core {
     this.lag = new Int32Array(HISTOGRAM_CELLS);
     this.cells = this.table.cells;
     this.times = this.table.times;
+    this.sacks = new Int32Array(options.maxSessions * SACK_CELLS);
     this.sessionUnits = Math.max(8 * SEGMENT_UNITS, Math.floor(options.sessionBytes / SMALL_SEGMENT_BYTES));
     this.clock[Clock.Start] = Number.NaN;
     this.clock[Clock.Shed] = Number.NEGATIVE_INFINITY;
@@ -84,7 +88,7 @@ export class Core {
 }
 
 /** Cells of `Core.clock`. */
-export const Clock = { Now: 0, Start: 1, Shed: 2, Loss: 3, Arrived: 4, Replied: 5 } as const;
+export const Clock = { Now: 0, Start: 1, Shed: 2, Loss: 3, Arrived: 4, Replied: 5, RoundTrip: 6 } as const;
 
 export function hasFlag(core: Core, s: number, flag: number): boolean {
   return (core.cells[s * CELLS + Cell.Flags]! & flag) !== 0;

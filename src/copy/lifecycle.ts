@@ -10,6 +10,7 @@ import { Clock, type Core, clearFlag, hasFlag, setDeadline, setFlag } from './co
 import { Count } from './counts.ts';
 import { sendReset, sendSyn } from './packet_builder.ts';
 import { resetSender } from './recovery.ts';
+import { unqueue } from './scoreboard.ts';
 import { lastSent, linkAfter, removeSegment, skipAll, skipSegment, skipUnsent } from './segment_list.ts';
 import { Seg, SegFlag } from './segment_pool.ts';
 import {
@@ -59,7 +60,7 @@ export function connect(core: Core, s: number): void {
   core.pairing?.connected(s);
   resetSender(core, s);
   sendSyn(core, s);
-  core.times[s * TIMES + Time.RttStart] = core.clock[Clock.Now]!;
+  core.times[s * TIMES + Time.SynSent] = core.clock[Clock.Now]!;
   cells[at + Cell.TimerMode] = TimerMode.Syn;
   setDeadline(core, s, Time.Retransmit, core.clock[Clock.Now]! + core.options.rtoInitialNs);
 }
@@ -71,10 +72,10 @@ export function goIdle(core: Core, s: number): void {
   const { cells, pool } = core;
   const at = s * CELLS;
   const isDone = hasFlag(core, s, SessionFlag.ClientFin | SessionFlag.ClientReset);
-  forgetConnection(core, s);
   while (cells[at + Cell.Head]! >= 0 && cells[at + Cell.Head] !== cells[at + Cell.NextSend]) {
     skipSegment(core, s, cells[at + Cell.Head]!, Count.SkippedReset);
   }
+  forgetConnection(core, s);
   const seg = cells[at + Cell.NextSend]!;
   if (seg >= 0 && pool.has(seg, SegFlag.Boundary) && pool.get(seg, Seg.ClientSeq) === cells[at + Cell.ClientSent]) {
     connect(core, s);
@@ -123,6 +124,7 @@ function sendAgain(core: Core, s: number): void {
   for (let seg = head; seg >= 0 && seg !== end; ) {
     const next = pool.get(seg, Seg.Next);
     if (pool.has(seg, SegFlag.Boundary)) core.bump(Count.RequestsResent);
+    unqueue(core, s, seg);
     pool.unmark(seg, SegFlag.Sent | SegFlag.Sacked | SegFlag.Retransmitted);
     if (pool.has(seg, SegFlag.OwnFin)) removeSegment(core, s, seg);
     seg = next;

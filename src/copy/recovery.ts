@@ -1,43 +1,60 @@
 /**
- * HOT: what a TCP sender does about time and loss: round-trip times and the retransmission time-out (RFC 6298),
- * tail-loss probe (RFC 8985 section 7, simplified), fast retransmit and recovery (RFC 5681, RFC 6582; with SACK after
- * RFC 6675, simplified: the scoreboard is a bit per segment), congestion window (RFC 5681, RFC 6928).
+ * HOT: what a TCP sender does about time and loss: round-trip times and the retransmission time-out (RFC 6298), probes
+ * of the tail and the wait for what was overtaken (RFC 8985 sections 7 and 6.2, simplified), loss told by what was sent
+ * later and has arrived (`scoreboard.ts`), recovery (RFC 6675; RFC 6582 without SACK), time-outs that prove too early
+ * (RFC 5682). How much may be under way: `congestion.ts`.
  */
-import { seqAfter, seqBefore, seqDelta } from '../wire/seq.ts';
+import { seqBefore } from '../wire/seq.ts';
 import { TcpFlag } from '../wire/tcp.ts';
-import { Clock, type Core, clearDeadline, clearFlag, hasFlag, setDeadline } from './core.ts';
+import {
+  collapseWindow,
+  fitsCongestionWindow,
+  growWindow,
+  judgeLoss,
+  mayGrow,
+  resetWindow,
+  restoreWindow,
+  underWay,
+} from './congestion.ts';
+import { Clock, type Core, clearDeadline, hasFlag, setDeadline } from './core.ts';
 import { Count } from './counts.ts';
-import { segmentBytesMax, sendControl } from './packet_builder.ts';
+import { sendControl } from './packet_builder.ts';
+import {
+  clearScoreboard,
+  findLost,
+  forgetSacks,
+  markAllLost,
+  markLost,
+  noteResent,
+  relaxDistance,
+  unmarkLost,
+} from './scoreboard.ts';
 import { lastSent } from './segment_list.ts';
 import { Seg, SegFlag } from './segment_pool.ts';
 import { transmit } from './sender.ts';
 import { CELLS, Cell, RecoveryMode, SessionFlag, TIMES, Time, TimerMode } from './session_cells.ts';
+import { TICK_NS } from './timer_wheel.ts';
 
 const DUPLICATE_ACKS = 3;
-const INITIAL_WINDOW_SEGMENTS = 10;
-const WINDOW_MAX = 0x3fff_ffff;
-const CONGESTION_WINDOW_MAX = 16_777_216;
 /** RFC 6298 section 2: the clock's granularity. */
 const GRANULARITY_NS = 1_000_000;
-/** Least tail-loss time-out; the target's acknowledgement of a single segment may be delayed longer than that. */
+/** Least time-out of a probe; and what it waits more for a single segment, as its acknowledgement may be delayed. */
 const PROBE_MIN_NS = 10_000_000;
+const ACK_DELAY_NS = 50_000_000;
+/** Least time in which segments that were overtaken may still come. */
+const REORDER_MIN_NS = 1_000_000;
 const BACKOFF_MAX = 12;
 
 /** Sender's state at the start of a connection. */
 export function resetSender(core: Core, s: number): void {
   const { cells, times } = core;
   const at = s * CELLS;
-  cells[at + Cell.CongestionWindow] = core.options.congestionControl
-    ? INITIAL_WINDOW_SEGMENTS * cells[at + Cell.SendMss]!
-    : WINDOW_MAX;
-  cells[at + Cell.SlowStartThreshold] = CONGESTION_WINDOW_MAX;
+  resetWindow(core, s);
+  clearScoreboard(core, s);
   cells[at + Cell.DuplicateAcks] = 0;
   cells[at + Cell.Recovery] = RecoveryMode.None;
-  cells[at + Cell.HighSacked] = cells[at + Cell.SndUna]!;
-  cells[at + Cell.SackedBytes] = 0;
   cells[at + Cell.Backoff] = 0;
   cells[at + Cell.TimerMode] = TimerMode.None;
-  clearFlag(core, s, SessionFlag.Timing);
   clearDeadline(core, s, Time.Retransmit);
   times[s * TIMES + Time.Srtt] = 0;
   times[s * TIMES + Time.Rto] = core.options.rtoInitialNs;
@@ -74,14 +91,8 @@ export function armRetransmission(core: Core, s: number, anew: boolean): void {
   }
   const now = core.clock[Clock.Now]!;
   const rto = Math.min(core.options.rtoMaxNs, times[s * TIMES + Time.Rto]! * (1 << cells[at + Cell.Backoff]!));
-  const probe = Math.max(PROBE_MIN_NS, 2 * times[s * TIMES + Time.Srtt]!);
-  // One segment alone may wait for the target's delayed acknowledgement: there the time-out is as soon as a probe.
-  const mayProbe =
-    cells[at + Cell.Recovery] === RecoveryMode.None &&
-    cells[at + Cell.Backoff] === 0 &&
-    probe < rto &&
-    times[s * TIMES + Time.Srtt]! > 0 &&
-    cells[at + Cell.Head] !== lastSent(core, s);
+  const probe = probeNs(core, s);
+  const mayProbe = cells[at + Cell.Backoff] === 0 && probe < rto && times[s * TIMES + Time.Srtt]! > 0;
   if (mayProbe) {
     cells[at + Cell.TimerMode] = TimerMode.TailProbe;
     setDeadline(core, s, Time.Retransmit, now + probe);
@@ -91,49 +102,58 @@ export function armRetransmission(core: Core, s: number, anew: boolean): void {
   }
 }
 
+/** How long to wait for news of what is in flight before something is done that brings some. */
+function probeNs(core: Core, s: number): number {
+  const at = s * CELLS;
+  const srtt = core.times[s * TIMES + Time.Srtt]!;
+  // Something was overtaken: it comes within a part of a round trip, or not at all (RFC 8985 section 6.2).
+  if (hasOvertaken(core, s)) return Math.max(REORDER_MIN_NS, srtt / 4);
+  const isSingle = core.cells[at + Cell.Head] === lastSent(core, s);
+  return Math.max(PROBE_MIN_NS, 2 * srtt) + (isSingle ? ACK_DELAY_NS : 0);
+}
+
+/** Whether something that was sent later has arrived, and something sent before may still be under way. */
+function hasOvertaken(core: Core, s: number): boolean {
+  const { cells, pool } = core;
+  const at = s * CELLS;
+  const arrived = cells[at + Cell.ArrivedOrder]!;
+  const resent = cells[at + Cell.ResentHead]!;
+  if (resent >= 0 && seqBefore(pool.get(resent, Seg.Order), arrived)) return true;
+  // The first one that is not judged yet (`findLost`), if it was sent.
+  const judged = cells[at + Cell.Judged]!;
+  const seg = judged < 0 ? cells[at + Cell.Head]! : pool.get(judged, Seg.Next);
+  return seg >= 0 && seg !== cells[at + Cell.NextSend] && seqBefore(pool.get(seg, Seg.Order), arrived);
+}
+
 /** Something new was acknowledged. `acked`: sequence numbers, SndUna already moved. */
 export function noteAdvance(core: Core, s: number, acked: number): void {
   const { cells, times } = core;
   const at = s * CELLS;
-  const now = core.clock[Clock.Now]!;
-  times[s * TIMES + Time.Progress] = now;
-  if (hasFlag(core, s, SessionFlag.Timing) && !seqBefore(cells[at + Cell.SndUna]!, cells[at + Cell.RttSeq]!)) {
-    clearFlag(core, s, SessionFlag.Timing);
-    sampleRtt(core, s, now - times[s * TIMES + Time.RttStart]!);
-  }
+  times[s * TIMES + Time.Progress] = core.clock[Clock.Now]!;
   cells[at + Cell.Backoff] = 0;
   cells[at + Cell.DuplicateAcks] = 0;
-  if (cells[at + Cell.Recovery] === RecoveryMode.None) growWindow(core, s, acked);
-  else if (!seqBefore(cells[at + Cell.SndUna]!, cells[at + Cell.RecoverSeq]!)) leaveRecovery(core, s);
-  else {
-    if (cells[at + Cell.Recovery] === RecoveryMode.Loss) growWindow(core, s, acked);
-    const segments = 1 + Math.ceil(acked / Math.max(1, cells[at + Cell.SendMss]!));
-    retransmitHoles(core, s, segments);
+  if (cells[at + Cell.WindowBefore]! < 0) undoTimeout(core, s);
+  if (mayGrow(core, s)) growWindow(core, s, acked);
+  if (cells[at + Cell.Recovery] !== RecoveryMode.None) {
+    if (!seqBefore(cells[at + Cell.SndUna]!, cells[at + Cell.RecoverSeq]!)) leaveRecovery(core, s);
+    // Without SACK an acknowledgement that ends short of all shows the next hole (RFC 6582).
+    else if (cells[at + Cell.Recovery] === RecoveryMode.Fast && !hasFlag(core, s, SessionFlag.Sack)) {
+      markFirstLost(core, s);
+    }
   }
+  takeLosses(core, s, cells[at + Cell.Distance]!);
   armRetransmission(core, s, true);
-}
-
-/** Slow start with appropriate byte counting (RFC 3465, L = 2), then about a segment per round trip. */
-function growWindow(core: Core, s: number, acked: number): void {
-  const at = s * CELLS;
-  const { cells } = core;
-  const window = cells[at + Cell.CongestionWindow]!;
-  const flight = seqDelta(cells[at + Cell.SndUna]!, cells[at + Cell.SndNxt]!) + acked;
-  // A window that is not used says nothing about the path (RFC 7661).
-  if (flight * 2 < window || window >= CONGESTION_WINDOW_MAX) return;
-  const mss = cells[at + Cell.SendMss]!;
-  const isSlowStart = window < cells[at + Cell.SlowStartThreshold]!;
-  cells[at + Cell.CongestionWindow] =
-    window + (isSlowStart ? Math.min(acked, 2 * mss) : Math.max(1, Math.floor((mss * Math.min(acked, mss)) / window)));
 }
 
 function leaveRecovery(core: Core, s: number): void {
   const at = s * CELLS;
   const { cells } = core;
-  if (cells[at + Cell.Recovery] === RecoveryMode.Fast) {
-    cells[at + Cell.CongestionWindow] = cells[at + Cell.SlowStartThreshold]!;
-  }
+  const isInflated = cells[at + Cell.Recovery] === RecoveryMode.Fast && !hasFlag(core, s, SessionFlag.Sack);
+  if (isInflated) cells[at + Cell.CongestionWindow] = cells[at + Cell.SlowStartThreshold]!;
+  relaxDistance(core, s);
   cells[at + Cell.Recovery] = RecoveryMode.None;
+  cells[at + Cell.EpochLost] = 0;
+  cells[at + Cell.WindowBefore] = 0;
 }
 
 /** An acknowledgement without news while something is in flight, or with new SACK blocks. */
@@ -141,143 +161,118 @@ export function noteDuplicateAck(core: Core, s: number, hasNewSack: boolean): vo
   const { cells } = core;
   const at = s * CELLS;
   core.bump(Count.TargetDuplicateAcks);
-  const duplicates = cells[at + Cell.DuplicateAcks]! + 1;
-  cells[at + Cell.DuplicateAcks] = duplicates;
-  if (cells[at + Cell.Recovery] !== RecoveryMode.None) {
-    if (hasFlag(core, s, SessionFlag.Sack)) {
-      if (hasNewSack) retransmitHoles(core, s, 1);
-    } else if (cells[at + Cell.Recovery] === RecoveryMode.Fast) {
-      cells[at + Cell.CongestionWindow]! += cells[at + Cell.SendMss]!;
-    }
+  if (hasFlag(core, s, SessionFlag.Sack)) {
+    if (!hasNewSack) return;
+    takeLosses(core, s, cells[at + Cell.Distance]!);
+    armRetransmission(core, s, false);
     return;
   }
-  const isBeyond =
-    hasNewSack &&
-    seqDelta(cells[at + Cell.SndUna]!, cells[at + Cell.HighSacked]!) > DUPLICATE_ACKS * cells[at + Cell.SendMss]!;
-  if (duplicates >= DUPLICATE_ACKS || isBeyond) enterRecovery(core, s);
+  const duplicates = cells[at + Cell.DuplicateAcks]! + 1;
+  cells[at + Cell.DuplicateAcks] = duplicates;
+  if (cells[at + Cell.Recovery] === RecoveryMode.Fast) {
+    cells[at + Cell.CongestionWindow]! += cells[at + Cell.SendMss]!;
+  } else if (cells[at + Cell.Recovery] === RecoveryMode.None && duplicates >= DUPLICATE_ACKS) {
+    markFirstLost(core, s);
+    takeLosses(core, s, cells[at + Cell.Distance]!);
+    cells[at + Cell.CongestionWindow]! += DUPLICATE_ACKS * cells[at + Cell.SendMss]!;
+  }
 }
 
-function enterRecovery(core: Core, s: number): void {
+/** What came after a time-out was sent before it: the target was only slow, and nothing need be sent again. */
+function undoTimeout(core: Core, s: number): void {
+  unmarkLost(core, s);
+  restoreWindow(core, s);
+  core.cells[s * CELLS + Cell.Recovery] = RecoveryMode.None;
+}
+
+function markFirstLost(core: Core, s: number): void {
+  const head = core.cells[s * CELLS + Cell.Head]!;
+  if (head >= 0 && core.pool.has(head, SegFlag.Sent) && !core.pool.has(head, SegFlag.Lost)) markLost(core, s, head);
+}
+
+/** Looks for what was lost, and begins recovery when there is something. */
+function takeLosses(core: Core, s: number, distance: number): void {
   const { cells } = core;
   const at = s * CELLS;
-  shrinkThreshold(core, s);
-  const inflation = hasFlag(core, s, SessionFlag.Sack) ? 0 : DUPLICATE_ACKS * cells[at + Cell.SendMss]!;
-  cells[at + Cell.CongestionWindow] = cells[at + Cell.SlowStartThreshold]! + inflation;
-  beginRecovery(core, s, RecoveryMode.Fast);
-  retransmitHoles(core, s, 1);
+  if (cells[at + Cell.WindowBefore]! < 0) undoTimeout(core, s);
+  findLost(core, s, distance);
+  if (cells[at + Cell.LostHead]! < 0) return;
+  const isFirst = cells[at + Cell.Recovery] === RecoveryMode.None;
+  if (isFirst) {
+    cells[at + Cell.Recovery] = RecoveryMode.Fast;
+    cells[at + Cell.RecoverSeq] = cells[at + Cell.SndNxt]!;
+    if (!hasFlag(core, s, SessionFlag.Sack)) cells[at + Cell.SlowStartThreshold] = cells[at + Cell.CongestionWindow]!;
+  }
+  judgeLoss(core, s);
+  if (!isFirst) return;
+  resendLost(core, s, true, Count.RetransmittedFast);
   armRetransmission(core, s, true);
 }
 
-function shrinkThreshold(core: Core, s: number): void {
-  const { cells } = core;
-  const at = s * CELLS;
-  if (!core.options.congestionControl) return;
-  const flight = seqDelta(cells[at + Cell.SndUna]!, cells[at + Cell.SndNxt]!);
-  cells[at + Cell.SlowStartThreshold] = Math.max(flight >>> 1, 2 * cells[at + Cell.SendMss]!);
-}
-
-/** What is in flight counts as not retransmitted in this recovery. */
-function beginRecovery(core: Core, s: number, mode: number): void {
+/**
+ * Sends again what counts as lost, as far as the congestion window allows; `isForced`: the first of it in any case.
+ * Without room in the emitter the next tick goes on.
+ */
+export function resendLost(core: Core, s: number, isForced: boolean, kind: Count): void {
   const { cells, pool } = core;
   const at = s * CELLS;
-  cells[at + Cell.Recovery] = mode;
-  cells[at + Cell.RecoverSeq] = cells[at + Cell.SndNxt]!;
-  const end = cells[at + Cell.NextSend]!;
-  for (let seg = cells[at + Cell.Head]!; seg >= 0 && seg !== end; seg = pool.get(seg, Seg.Next)) {
-    pool.unmark(seg, SegFlag.Retransmitted);
+  let mayPass = isForced;
+  for (let seg = cells[at + Cell.LostHead]!; seg >= 0; seg = cells[at + Cell.LostHead]!) {
+    if (!mayPass && !fitsCongestionWindow(core, s, pool.targetSpan(seg))) return;
+    if (!retransmit(core, s, seg, kind)) {
+      setDeadline(core, s, Time.Pace, core.clock[Clock.Now]! + TICK_NS);
+      return;
+    }
+    mayPass = false;
   }
 }
 
-/** Retransmits up to `most` segments that count as lost, from the first on. */
-function retransmitHoles(core: Core, s: number, most: number): void {
-  const { cells, pool } = core;
-  const at = s * CELLS;
-  const recover = cells[at + Cell.RecoverSeq]!;
-  const end = cells[at + Cell.NextSend]!;
-  let left = most;
-  for (let seg = cells[at + Cell.Head]!; seg >= 0 && seg !== end && left > 0; seg = pool.get(seg, Seg.Next)) {
-    if (!seqBefore(pool.get(seg, Seg.TargetSeq), recover)) return;
-    if (!countsAsLost(core, s, seg)) continue;
-    if (!retransmit(core, s, seg, Count.RetransmittedFast)) return;
-    left--;
-  }
-}
-
-function countsAsLost(core: Core, s: number, seg: number): boolean {
-  const { cells, pool } = core;
-  const at = s * CELLS;
-  if (pool.has(seg, SegFlag.Sacked)) return false;
-  const highSacked = cells[at + Cell.HighSacked]!;
-  // Sent again, and what was sent after that has arrived: it was lost again.
-  if (pool.has(seg, SegFlag.Retransmitted)) return seqAfter(highSacked, pool.get(seg, Seg.RetransmitMark));
-  if (seg === cells[at + Cell.Head] || cells[at + Cell.Recovery] === RecoveryMode.Loss) return true;
-  return hasFlag(core, s, SessionFlag.Sack) && seqBefore(pool.get(seg, Seg.TargetSeq), highSacked);
+/**
+ * Behind a time-out new bytes go first, as their acknowledgement tells whether anything was lost (RFC 5682): without
+ * any, what counts as lost is sent again.
+ */
+export function resendIfNeeded(core: Core, s: number): void {
+  if (underWay(core, s) > 0) return;
+  core.cells[s * CELLS + Cell.WindowBefore] = 0;
+  resendLost(core, s, false, Count.RetransmittedFast);
 }
 
 function retransmit(core: Core, s: number, seg: number, kind: Count): boolean {
   if (!transmit(core, s, seg)) return false;
-  core.pool.mark(seg, SegFlag.Retransmitted);
-  core.pool.set(seg, Seg.RetransmitMark, core.cells[s * CELLS + Cell.SndNxt]!);
-  // Karn: what was sent twice cannot be timed.
-  clearFlag(core, s, SessionFlag.Timing);
+  noteResent(core, s, seg);
   core.bump(kind);
   return true;
 }
 
-/** Marks the segments that a SACK block names; returns whether any is new. */
-export function noteSack(core: Core, s: number, left: number, right: number): boolean {
-  const { cells, pool } = core;
-  const at = s * CELLS;
-  const una = cells[at + Cell.SndUna]!;
-  if (!seqAfter(right, left) || seqBefore(left, una) || seqAfter(right, cells[at + Cell.SndNxt]!)) return false;
-  let isNew = false;
-  const end = cells[at + Cell.NextSend]!;
-  for (let seg = cells[at + Cell.Head]!; seg >= 0 && seg !== end; seg = pool.get(seg, Seg.Next)) {
-    const first = pool.get(seg, Seg.TargetSeq);
-    if (!seqBefore(first, right)) break;
-    const span = pool.targetSpan(seg);
-    if (seqBefore(first, left) || seqDelta(first, right) < span || pool.has(seg, SegFlag.Sacked)) continue;
-    pool.mark(seg, SegFlag.Sacked);
-    cells[at + Cell.SackedBytes]! += span;
-    isNew = true;
-  }
-  if (seqAfter(right, cells[at + Cell.HighSacked]!)) cells[at + Cell.HighSacked] = right;
-  return isNew;
-}
-
 /** RFC 6298 section 5: the time-out. */
 export function onTimeout(core: Core, s: number): void {
-  const { cells, pool } = core;
+  const { cells } = core;
   const at = s * CELLS;
-  if (cells[at + Cell.Backoff] === 0) shrinkThreshold(core, s);
-  if (core.options.congestionControl) cells[at + Cell.CongestionWindow] = cells[at + Cell.SendMss]!;
+  collapseWindow(core, s);
   if (cells[at + Cell.Backoff]! < BACKOFF_MAX) cells[at + Cell.Backoff]! += 1;
   cells[at + Cell.DuplicateAcks] = 0;
-  beginRecovery(core, s, RecoveryMode.Loss);
+  cells[at + Cell.Recovery] = RecoveryMode.Loss;
+  cells[at + Cell.RecoverSeq] = cells[at + Cell.SndNxt]!;
   if (cells[at + Cell.Backoff]! > 1) forgetSacks(core, s);
-  const head = cells[at + Cell.Head]!;
-  if (head >= 0 && pool.has(head, SegFlag.Sent)) retransmit(core, s, head, Count.RetransmittedTimeout);
+  markAllLost(core, s);
+  resendLost(core, s, true, Count.RetransmittedTimeout);
   cells[at + Cell.TimerMode] = TimerMode.Retransmit;
   armRetransmission(core, s, true);
 }
 
-/** A receiver may discard what it has named in SACK blocks (RFC 2018 section 8). */
-function forgetSacks(core: Core, s: number): void {
-  const { cells, pool } = core;
-  const at = s * CELLS;
-  const end = cells[at + Cell.NextSend]!;
-  for (let seg = cells[at + Cell.Head]!; seg >= 0 && seg !== end; seg = pool.get(seg, Seg.Next)) {
-    pool.unmark(seg, SegFlag.Sacked);
-  }
-  cells[at + Cell.SackedBytes] = 0;
-  cells[at + Cell.HighSacked] = cells[at + Cell.SndUna]!;
-}
-
-/** Sends the last segment again, so that its acknowledgement shows what is missing before it. */
+/**
+ * Sends the last segment again, so that its acknowledgement shows what is missing before it; in recovery the first one,
+ * which all others wait for. Where something was overtaken, it counts as lost now.
+ */
 export function onTailProbe(core: Core, s: number): void {
-  const last = lastSent(core, s);
-  if (last >= 0) retransmit(core, s, last, Count.RetransmittedProbe);
   const at = s * CELLS;
+  if (hasOvertaken(core, s)) takeLosses(core, s, 1);
+  else {
+    const isRecovering = core.cells[at + Cell.Recovery] !== RecoveryMode.None;
+    const seg = isRecovering ? core.cells[at + Cell.Head]! : lastSent(core, s);
+    if (seg >= 0) retransmit(core, s, seg, Count.RetransmittedProbe);
+  }
+  resendLost(core, s, false, Count.RetransmittedFast);
   core.cells[at + Cell.TimerMode] = TimerMode.Retransmit;
   setDeadline(core, s, Time.Retransmit, core.clock[Clock.Now]! + core.times[s * TIMES + Time.Rto]!);
 }
@@ -290,10 +285,4 @@ export function onPersist(core: Core, s: number): void {
   if (cells[at + Cell.Backoff]! < BACKOFF_MAX) cells[at + Cell.Backoff]! += 1;
   const wait = Math.min(core.options.rtoMaxNs, times[s * TIMES + Time.Rto]! * (1 << cells[at + Cell.Backoff]!));
   setDeadline(core, s, Time.Retransmit, core.clock[Clock.Now]! + wait);
-}
-
-/** The first part of a connection's window: the target's MSS is known now. */
-export function initialWindow(core: Core, s: number): void {
-  if (!core.options.congestionControl) return;
-  core.cells[s * CELLS + Cell.CongestionWindow] = INITIAL_WINDOW_SEGMENTS * segmentBytesMax(core, s);
 }

@@ -2,6 +2,7 @@
 import { seqAdd, seqDelta } from '../wire/seq.ts';
 import { type Core, clearFlag, setFlag } from './core.ts';
 import { Count } from './counts.ts';
+import { noteArrived, unqueue } from './scoreboard.ts';
 import { Seg, SegFlag } from './segment_pool.ts';
 import { CELLS, Cell, SessionFlag } from './session_cells.ts';
 
@@ -34,6 +35,9 @@ export function removeSegment(core: Core, s: number, seg: number): void {
   else pool.set(next, Seg.Previous, previous);
   if (cells[at + Cell.NextSend] === seg) cells[at + Cell.NextSend] = next;
   if (pool.has(seg, SegFlag.Sacked)) cells[at + Cell.SackedBytes]! -= pool.targetSpan(seg);
+  else unqueue(core, s, seg);
+  if (cells[at + Cell.Judged] === seg) cells[at + Cell.Judged] = -1;
+  if (cells[at + Cell.SackedLast] === seg) cells[at + Cell.SackedLast] = -1;
   if (core.placeable === seg) core.placeable = -1;
   cells[at + Cell.Segments]! -= 1;
   cells[at + Cell.StoredUnits]! -= pool.units(seg);
@@ -55,6 +59,7 @@ export function acknowledge(core: Core, s: number, ack: number): void {
     }
     if (pool.has(seg, SegFlag.Boundary)) core.bump(Count.RequestsDelivered);
     if (pool.has(seg, SegFlag.Fin | SegFlag.OwnFin)) setFlag(core, s, SessionFlag.FinAcked);
+    if (!pool.has(seg, SegFlag.Sacked)) noteArrived(core, s, seg);
     removeSegment(core, s, seg);
   }
 }
@@ -63,6 +68,7 @@ export function acknowledge(core: Core, s: number, ack: number): void {
 function trimFront(core: Core, s: number, seg: number, bytes: number): void {
   const pool = core.pool;
   if (pool.has(seg, SegFlag.Sacked)) core.cells[s * CELLS + Cell.SackedBytes]! -= bytes;
+  if (pool.has(seg, SegFlag.Lost)) core.cells[s * CELLS + Cell.LostBytes]! -= bytes;
   pool.set(seg, Seg.Start, pool.get(seg, Seg.Start) + bytes);
   pool.set(seg, Seg.Length, pool.get(seg, Seg.Length) - bytes);
   pool.set(seg, Seg.TargetSeq, seqAdd(pool.get(seg, Seg.TargetSeq), bytes));

@@ -30,8 +30,11 @@ export const Seg = {
   /** The client's acknowledgement number when it sent this. */
   ClientAck: 6,
   Flags: 7,
-  /** Where `SndNxt` stood when it was last retransmitted. */
-  RetransmitMark: 8,
+  /** The how manieth transmission of its connection was the last one of this. */
+  Order: 8,
+  /** Neighbours in the list of `SegFlag.Lost` or `SegFlag.Resent` (`scoreboard.ts`), valid in one of them. */
+  QueueNext: 9,
+  QueuePrevious: 10,
 } as const;
 
 /** Bits of `Seg.Flags`. */
@@ -43,16 +46,22 @@ export const SegFlag = {
   Fin: 4,
   Reset: 8,
   Sacked: 16,
+  /** Sent more than once. */
   Retransmitted: 32,
   Sent: 64,
   /** Our own FIN, which takes a sequence number towards the target and none of the client's. */
   OwnFin: 128,
+  /** Counts as lost, and waits to be sent again; or was sent again and counts as under way. */
+  Lost: 256,
+  Resent: 512,
 } as const;
 
 export class SegmentPool {
   readonly cells: Int32Array;
   /** When the client's packet arrived, ns. */
   readonly arrivedNs: Float64Array;
+  /** When it was sent last. */
+  readonly sentNs: Float64Array;
   readonly region: Region;
   /** Segments of the full size, small ones not among them; and how many of them are free. */
   readonly capacity: number;
@@ -80,12 +89,13 @@ export class SegmentPool {
     this.#freshSmall = capacity;
     this.cells = new Int32Array(this.#smallEnd * STRIDE);
     this.arrivedNs = new Float64Array(this.#smallEnd);
+    this.sentNs = new Float64Array(this.#smallEnd);
     this.free = capacity;
   }
 
   get byteLength(): number {
     const smallBytes = (this.#smallEnd - this.capacity) * SMALL_SEGMENT_BYTES;
-    return this.cells.byteLength + this.arrivedNs.byteLength + this.#smallAt + smallBytes;
+    return this.cells.byteLength + 2 * this.arrivedNs.byteLength + this.#smallAt + smallBytes;
   }
 
   /** A segment for so many bytes with all cells 0 and no neighbours, or -1: full is an answer. */
@@ -97,7 +107,7 @@ export class SegmentPool {
     const at = id * STRIDE;
     const cells = this.cells;
     // A loop, since `fill` on so few cells costs more than all of this.
-    for (let cell = Seg.ClientSeq; cell <= Seg.RetransmitMark; cell++) cells[at + cell] = 0;
+    for (let cell = Seg.ClientSeq; cell <= Seg.Order; cell++) cells[at + cell] = 0;
     cells[at + Seg.Next] = -1;
     cells[at + Seg.Previous] = -1;
     return id;

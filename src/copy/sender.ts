@@ -4,7 +4,8 @@
  */
 import { seqAdd, seqDelta } from '../wire/seq.ts';
 import { TcpFlag } from '../wire/tcp.ts';
-import { Clock, type Core, clearDeadline, clearFlag, hasFlag, setDeadline, setFlag } from './core.ts';
+import { fitsCongestionWindow } from './congestion.ts';
+import { Clock, type Core, clearDeadline, hasFlag, setDeadline } from './core.ts';
 import { Count } from './counts.ts';
 import { mayBegin, noteBegun } from './pacing.ts';
 import {
@@ -17,6 +18,7 @@ import {
   sendInPlace,
 } from './packet_builder.ts';
 import { armRetransmission } from './recovery.ts';
+import { noteSent } from './scoreboard.ts';
 import { splitSegment } from './segment_list.ts';
 import { Seg, SegFlag } from './segment_pool.ts';
 import { CELLS, Cell, SessionFlag, TIMES, Time, TimerMode } from './session_cells.ts';
@@ -81,8 +83,7 @@ function fitsWindows(core: Core, s: number, seg: number): boolean {
     }
     return true;
   }
-  const outstanding = flight - cells[at + Cell.SackedBytes]!;
-  return outstanding === 0 || outstanding + length <= cells[at + Cell.CongestionWindow]!;
+  return fitsCongestionWindow(core, s, length);
 }
 
 /** RFC 9293 section 3.8.6.1: a closed window is probed, first after the retransmission time-out, then less often. */
@@ -107,13 +108,9 @@ function transmitFirst(core: Core, s: number, seg: number): boolean {
     cells[at + Cell.ClientSent] = seqAdd(pool.get(seg, Seg.ClientSeq), pool.clientSpan(seg));
   }
   pool.mark(seg, SegFlag.Sent);
+  noteSent(core, s, seg);
   if (pool.has(seg, SegFlag.Fin | SegFlag.OwnFin)) noteFinSent(core, s);
   else noteBegun(core, s, seg);
-  if (!hasFlag(core, s, SessionFlag.Timing)) {
-    setFlag(core, s, SessionFlag.Timing);
-    cells[at + Cell.RttSeq] = next;
-    core.times[s * TIMES + Time.RttStart] = core.clock[Clock.Now]!;
-  }
   armRetransmission(core, s, false);
   return true;
 }
@@ -167,5 +164,4 @@ export function leavePersist(core: Core, s: number): void {
   core.cells[at + Cell.TimerMode] = TimerMode.None;
   core.cells[at + Cell.Backoff] = 0;
   clearDeadline(core, s, Time.Retransmit);
-  clearFlag(core, s, SessionFlag.Timing);
 }

@@ -55,13 +55,11 @@ export const Cell = {
   RecoverSeq: 30,
   /** `RecoveryMode`. */
   Recovery: 31,
-  /** Highest sequence number that a SACK block named. */
-  HighSacked: 32,
+  /** Transmissions on this connection; the latest of them that is known to have arrived. */
+  SendOrder: 32,
   Backoff: 33,
   /** `TimerMode` of `Time.Retransmit`. */
   TimerMode: 34,
-  /** Sequence number whose acknowledgement is timed; `SessionFlag.Timing`. */
-  RttSeq: 35,
 
   Head: 36,
   Tail: 37,
@@ -83,6 +81,25 @@ export const Cell = {
   SackedBytes: 45,
   /** Memory of its segments, in units of a small one. */
   StoredUnits: 46,
+
+  ArrivedOrder: 47,
+  /** Lists of segments that count as lost, and that were sent again: first and last of each, -1 when empty. */
+  LostHead: 48,
+  LostTail: 49,
+  ResentHead: 50,
+  ResentTail: 51,
+  /** Bytes in flight that count as lost and were not sent again. */
+  LostBytes: 52,
+  /** The last segment that was looked at for loss, -1: none of those in flight. */
+  Judged: 53,
+  /** The segment of the highest sequence number that a SACK block named, or -1. */
+  SackedLast: 54,
+  /** Bytes that counted as lost since recovery began; -1: the window was reduced for them. */
+  EpochLost: 55,
+  /** Congestion window before a time-out that may prove to have been too early, negative once it has; 0: none. */
+  WindowBefore: 56,
+  /** Transmissions of this connection that may overtake one another before one of them counts as lost. */
+  Distance: 57,
 } as const;
 
 export const SessionFlag = {
@@ -99,7 +116,6 @@ export const SessionFlag = {
   Skipping: 128,
   /** `SentAck` and `StoredAck` are known. */
   AckKnown: 256,
-  Timing: 512,
   /** The next request need not wait for a reply: the connection is new. */
   FreePass: 1024,
   /** The connection was closed by us so that another can be opened for the same client. */
@@ -129,7 +145,8 @@ export const Time = {
   Srtt: 0,
   RttVar: 1,
   Rto: 2,
-  RttStart: 3,
+  /** When the SYN was sent first. */
+  SynSent: 3,
   /** Last payload of the target. */
   Reply: 4,
   /** Last packet of the client. */

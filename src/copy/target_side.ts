@@ -6,20 +6,14 @@ import { seqAdd, seqAfter, seqBefore, seqDelta } from '../wire/seq.ts';
 import { TcpFlag } from '../wire/tcp.ts';
 import { wake } from './client_side.ts';
 import { pairReply } from './compare/hooks.ts';
+import { initialWindow } from './congestion.ts';
 import { Clock, type Core, clearFlag, hasFlag, setDeadline, setFlag } from './core.ts';
 import { Count } from './counts.ts';
 import { connectionClosed, endSession, loseConnection, move, stateOf } from './lifecycle.ts';
 import { noteReply } from './pacing.ts';
 import { sendAck, sendReset } from './packet_builder.ts';
-import {
-  armRetransmission,
-  initialWindow,
-  noteAdvance,
-  noteDuplicateAck,
-  noteSack,
-  resetSender,
-  sampleRtt,
-} from './recovery.ts';
+import { armRetransmission, noteAdvance, noteDuplicateAck, resetSender, sampleRtt } from './recovery.ts';
+import { noteSacks } from './scoreboard.ts';
 import { acknowledge } from './segment_list.ts';
 import { leavePersist } from './sender.ts';
 import { CELLS, Cell, RecoveryMode, SessionFlag, TIMES, Time, TimerMode } from './session_cells.ts';
@@ -113,7 +107,7 @@ function open(core: Core, s: number, h: Int32Array): void {
   const options = hasFlag(core, s, SessionFlag.Timestamps) ? 12 : 0;
   cells[at + Cell.SendMss] = Math.max(MSS_MIN, wanted - options);
   const isFirstTry = cells[at + Cell.Backoff] === 0;
-  const startedAt = times[s * TIMES + Time.RttStart]!;
+  const startedAt = times[s * TIMES + Time.SynSent]!;
   resetSender(core, s);
   initialWindow(core, s);
   if (isFirstTry) sampleRtt(core, s, now - startedAt);
@@ -179,13 +173,10 @@ function takeAck(core: Core, s: number, h: Int32Array): void {
   if (acked < 0) return;
   const windowBefore = cells[at + Cell.PeerWindow]!;
   cells[at + Cell.PeerWindow] = h[Header.Window]! << cells[at + Cell.PeerShift]!;
-  let hasNewSack = false;
+  core.clock[Clock.RoundTrip] = -1;
   if (acked > 0) acknowledge(core, s, ack);
-  if (hasFlag(core, s, SessionFlag.Sack)) {
-    for (let b = 0; b < h[Header.SackBlocks]!; b++) {
-      if (noteSack(core, s, h[Header.Sack0 + 2 * b]!, h[Header.Sack0 + 2 * b + 1]!)) hasNewSack = true;
-    }
-  }
+  const hasNewSack = hasFlag(core, s, SessionFlag.Sack) && noteSacks(core, s, h);
+  if (core.clock[Clock.RoundTrip]! >= 0) sampleRtt(core, s, core.clock[Clock.RoundTrip]!);
   if (acked > 0) {
     cells[at + Cell.Barren] = 0;
     noteAdvance(core, s, acked);

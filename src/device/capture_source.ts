@@ -73,6 +73,11 @@ export interface CaptureSourceSpec {
    * and is cut to this length.
    */
   readonly outgoing?: { readonly filter: string; readonly snaplen: number };
+  /**
+   * af_packet, Ethernet: `filter` and `outgoing` also hold behind one VLAN tag that is left in the frame: the kernel
+   * takes the outer one of two out. Not where they speak of VLANs themselves.
+   */
+  readonly insideTag?: boolean;
   /** Bytes of the kernel's buffer. */
   readonly bufferBytes: number;
   /**

@@ -7,6 +7,7 @@
 
 import { PACKET_OUTGOING, SockFilter } from '../sys/layout.ts';
 import type { FilterProgram } from '../sys/libpcap.ts';
+import { EtherType } from '../wire/protocol.ts';
 import type { Direction } from './capture_source.ts';
 
 const SKF_AD_OFF = -0x1000;
@@ -15,6 +16,7 @@ const AD_PKTTYPE = SKF_AD_OFF + 4;
 const AD_IFINDEX = SKF_AD_OFF + 8;
 
 const LD_W_ABS = 0x20;
+const LD_H_ABS = 0x28;
 const LD_W_LEN = 0x80;
 const LDX_W_LEN = 0x81;
 const JA = 0x05;
@@ -25,6 +27,8 @@ const CLASS_LDX = 0x01;
 const MODE_ABS = 0x20;
 const MODE_IND = 0x40;
 const MODE_MSH = 0xa0;
+
+const ETHER_TYPE_AT = 12;
 
 /** Bytes of the header that cooked captures begin with (LINKTYPE_LINUX_SLL2). */
 export const SLL2_HEADER_BYTES = 20;
@@ -80,10 +84,26 @@ export function byDirection(incoming: FilterProgram, outgoing: FilterProgram): F
     [JEQ_K, 1, 0, PACKET_OUTGOING],
     [JA, 0, 0, outgoing.byteLength / SockFilter.SIZE],
   ]);
-  const whole = new Uint8Array(head.byteLength + outgoing.byteLength + incoming.byteLength);
+  return joined(head, outgoing, incoming);
+}
+
+/** Frames whose link header ends with a VLAN tag are judged by `tagged`, all others by `plain`. Ethernet only. */
+export function byTag(plain: FilterProgram, tagged: FilterProgram): FilterProgram {
+  const head = encode([
+    [LD_H_ABS, 0, 0, ETHER_TYPE_AT],
+    [JEQ_K, 2, 0, EtherType.Vlan],
+    [JEQ_K, 1, 0, EtherType.ProviderVlan],
+    [JEQ_K, 0, 1, EtherType.OldVlan],
+    [JA, 0, 0, plain.byteLength / SockFilter.SIZE],
+  ]);
+  return joined(head, plain, tagged);
+}
+
+function joined(head: FilterProgram, first: FilterProgram, second: FilterProgram): FilterProgram {
+  const whole = new Uint8Array(head.byteLength + first.byteLength + second.byteLength);
   whole.set(head);
-  whole.set(outgoing, head.byteLength);
-  whole.set(incoming, head.byteLength + outgoing.byteLength);
+  whole.set(first, head.byteLength);
+  whole.set(second, head.byteLength + first.byteLength);
   return whole;
 }
 

@@ -9,7 +9,7 @@ import { compileForKernel } from '../sys/pcap_capture.ts';
 import { hasCapability, permissionRemedy } from '../sys/permission.ts';
 import { type BpfProgram, loadBpf } from '../wire/bpf.ts';
 import type { CaptureSourceSpec } from './capture_source.ts';
-import { acceptProgram, byDirection, cookedProgram, withDirection } from './kernel_filter.ts';
+import { acceptProgram, byDirection, byTag, cookedProgram, withDirection } from './kernel_filter.ts';
 import { Arphrd, LINKTYPE_ETHERNET, LINKTYPE_RAW, otherInterfaces } from './link.ts';
 import { PacketRingSource } from './packet_ring.ts';
 
@@ -82,14 +82,28 @@ function programsFor(spec: CaptureSourceSpec, link: RingLink): Programs {
   const compiled = compileFilter(spec.filter, link.linktype, spec.snaplen);
   if (!cooked) {
     const readsTags = /\bvlan\b|\binbound\b|\boutbound\b/.test(spec.filter);
-    const program = readsTags ? compileForKernel(spec.name, spec.filter, link.linktype, spec.snaplen) : compiled;
-    return { kernel: front(program), here: null };
+    if (readsTags) {
+      return { kernel: front(compileForKernel(spec.name, spec.filter, link.linktype, spec.snaplen)), here: null };
+    }
+    return { kernel: front(insideTag(spec, link, compiled, spec.filter, spec.snaplen)), here: null };
   }
   const program = cookedProgram(compiled);
   if (program !== null) return { kernel: front(program), here: null };
   const here = loadBpf(compiled);
   if (typeof here === 'string') throw new OperatorError('UNSUPPORTED', `filter "${spec.filter}": ${here}`);
   return { kernel: front(acceptProgram(spec.snaplen)), here };
+}
+
+/** The program, and where it is asked for the same behind a VLAN tag. */
+function insideTag(
+  spec: CaptureSourceSpec,
+  link: RingLink,
+  program: FilterProgram,
+  filter: string,
+  snaplen: number,
+): FilterProgram {
+  if (spec.insideTag !== true || link.linktype !== LINKTYPE_ETHERNET || /\bvlan\b/.test(filter)) return program;
+  return byTag(program, compileFilter(`vlan and (${filter})`, link.linktype, snaplen));
 }
 
 /** One filter for what comes in, another one for what leaves: by the kernel alone. */
@@ -100,7 +114,7 @@ function programsByDirection(
 ): Programs {
   const compiled = (filter: string, snaplen: number): FilterProgram => {
     const program = compileFilter(filter, link.linktype, snaplen);
-    if (link.linktype !== LINKTYPE_SLL2) return program;
+    if (link.linktype !== LINKTYPE_SLL2) return insideTag(spec, link, program, filter, snaplen);
     const cooked = cookedProgram(program);
     if (cooked !== null) return cooked;
     throw new OperatorError('UNSUPPORTED', `filter "${filter}": the kernel cannot run it on every interface at once`);

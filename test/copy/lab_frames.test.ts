@@ -36,19 +36,32 @@ function send(rig: Rig, file: string, ...options: string[]): void {
   rig.clients.run([process.execPath, program('tsreplay'), '-i', 'eth0', '--quiet', ...options, file]);
 }
 
-t.test('frames with a VLAN tag', { skip }, async (t) => {
+t.test('frames with one VLAN tag and with two', { skip }, async (t) => {
   const rig = await makeRig();
   t.teardown(() => rig.lab.teardown());
   const { file, lines } = await record(rig);
   t.ok(lines.length > 100, `${lines.length} requests`);
-  const tagged = path.join(rig.lab.directory, 'tagged.pcap');
-  rig.clients.run([process.execPath, program('tsrewrite'), '-i', file, '-o', tagged, '--vlan', 'push:100']);
-  await rig.startAgent(...LOCAL);
-  send(rig, tagged);
-  await rig.settled(lines.length);
-  t.same(rig.lines(rig.productionLog), [], 'production, which has no such VLAN, has not seen them');
-  t.same(rig.lines(rig.targetLog), lines, 'every request was copied');
-  await rig.stopAgent();
+  const push = (from: string, name: string, ...tag: string[]): string => {
+    const to = path.join(rig.lab.directory, name);
+    rig.clients.run([process.execPath, program('tsrewrite'), '-i', from, '-o', to, ...tag]);
+    return to;
+  };
+  const once = push(file, 'once.pcap', '--vlan', 'push:100');
+  const stacked = push(once, 'stacked.pcap', '--vlan', 'push:0.vid=200,0.tpid=802.1ad');
+  const doubled = push(once, 'doubled.pcap', '--vlan', 'push:200');
+  for (const [name, sent] of [
+    ['one tag', once],
+    ['two tags, 802.1ad', stacked],
+    ['two tags, 802.1Q both', doubled],
+  ] as const) {
+    await rig.startAgent(...LOCAL);
+    send(rig, sent);
+    await rig.settled(lines.length);
+    t.same(rig.lines(rig.productionLog), [], `${name}: production, which has no such VLAN, has not seen them`);
+    t.same(rig.lines(rig.targetLog), lines, `${name}: every request was copied`);
+    await rig.stopAgent();
+    rig.clearLogs();
+  }
 });
 
 /** Spoils bytes of the headers of each packet but for its Ethernet addresses, so that it comes as far as it can. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import t from 'tap';
 import type { Habit } from './sim/application.ts';
 import { nonZero, type Scene, Stage } from './sim/stage.ts';
+import { type UploadScene, upload } from './sim/upload.ts';
 import { type LinkTraits, MS } from './sim/world.ts';
 
 const HABITS: readonly Habit[] = [
@@ -73,14 +74,68 @@ t.test('loss is mended by each of the sender’s means', (t) => {
   const loss = 0.03;
   const sums = each({ habit: 'post', requests: 2, targetLink: { loss }, replyLink: { loss } }, all);
   t.ok(sums['RetransmittedFast']! > 0, 'fast retransmit');
-  t.ok(sums['RetransmittedProbe']! > 0, 'tail-loss probe');
   const single = each({ habit: 'keep-alive', requests: 30, targetLink: { loss } }, all);
-  t.ok(single['RetransmittedTimeout']! > 0, 'time-out');
+  t.ok(single['RetransmittedProbe']! > 0, 'tail-loss probe');
+  const bad = each({ habit: 'keep-alive', requests: 30, targetLink: { loss: 0.2 } }, all);
+  t.ok(bad['RetransmittedTimeout']! > 0, 'time-out, where the probe was lost as well');
   const noSack = { hasSack: false, hasTimestamps: false };
   const plain = each({ habit: 'post', requests: 2, targetLink: { loss }, targetTraits: noSack }, all);
   t.ok(plain['RetransmittedFast']! > 0, 'fast retransmit without SACK');
   const syn = each({ habit: 'short', requests: 1, targetLink: { loss: 0.2 }, replyLink: { loss: 0.1 } }, all);
   t.ok(syn['RetransmittedSyn']! > 0, 'SYN');
+  t.end();
+});
+
+/** A gigabit's wire with a queue of 1 MB. */
+const WIRE = { rate: 125_000_000, queueBytes: 1_000_000 };
+
+/** Median time of an upload over several seeds, ms, and the counters of all. */
+function uploads(
+  scene: Partial<UploadScene>,
+  link: Partial<LinkTraits> = {},
+): { ms: number; sums: Map<string, number> } {
+  const times: number[] = [];
+  const sums = new Map<string, number>();
+  for (let seed = 1; seed <= 3; seed++) {
+    const { ns, counts } = upload({ seed, bytes: 3_000_000, targetLink: { ...WIRE, ...link }, ...scene });
+    times.push(ns / MS);
+    for (const [name, value] of Object.entries(counts)) sums.set(name, (sums.get(name) ?? 0) + value);
+  }
+  return { ms: times.sort((a, b) => a - b)[1]!, sums };
+}
+
+t.test('a backlog drains at nearly the rate of the wire, whatever is lost on it', (t) => {
+  const { ms } = uploads({});
+  t.comment(`3 MB without loss: ${ms.toFixed(1)} ms`);
+  const within = (what: string, found: { ms: number }, factor: number): void =>
+    void t.ok(found.ms <= factor * ms, `${what}: ${found.ms.toFixed(1)} ms, at most ${factor} times as long`);
+  within('0.1 % lost', uploads({}, { loss: 0.001 }), 1.2);
+  const lossy = uploads({}, { loss: 0.01 });
+  within('1 % lost', lossy, 1.3);
+  t.equal(lossy.sums.get('RetransmittedTimeout'), undefined, 'no time-out, also where what was sent again is lost');
+  within('1 % of acknowledgements lost as well', uploads({ replyLink: { loss: 0.01 } }, { loss: 0.01 }), 1.4);
+  within('1 % lost, without SACK', uploads({ hasSack: false }, { loss: 0.01 }), 6);
+  const overtaken = uploads({}, { jitterNs: 100_000 });
+  within('packets that overtake one another', overtaken, 1.5);
+  t.ok(overtaken.sums.get('RetransmittedFast')! < 0.05 * overtaken.sums.get('DataPackets')!, 'few are sent in vain');
+  const narrow = uploads({ bytes: 1_000_000 }, { rate: 12_500_000, queueBytes: 30_000 });
+  within('a tenth of the rate, a queue of 20 packets', narrow, (10 / 3) * 1.3);
+  t.ok(
+    narrow.sums.get('RetransmittedFast')! < 0.15 * narrow.sums.get('DataPackets')!,
+    'the queue is not overrun for long',
+  );
+  t.end();
+});
+
+t.test('a wire that is dead for a while, and a target that only seemed so', (t) => {
+  const dead = uploads({ gap: [15 * MS, 115 * MS] });
+  t.ok(dead.sums.get('RetransmittedTimeout')! >= 3, 'time-outs');
+  t.ok(dead.ms < 500, `goes on at once: ${dead.ms.toFixed(0)} ms`);
+  const wide = { queueBytes: 100_000_000 };
+  const slow = uploads({ replyGap: [15 * MS, 300 * MS] }, wide);
+  t.ok(slow.sums.get('RetransmittedTimeout')! >= 3, 'acknowledgements that are held back look like a dead wire');
+  const again = slow.sums.get('DataPackets')! - uploads({}, wide).sums.get('DataPackets')!;
+  t.ok(again < 30, `what had arrived is not sent again (${again} packets)`);
   t.end();
 });
 

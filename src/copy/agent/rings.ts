@@ -75,6 +75,7 @@ export class AgentRings {
           snaplen: SNAPLEN,
           promiscuous: false,
           ...this.#direction(i),
+          insideTag: true,
           bufferBytes: Math.floor(bufferBytes / this.#spec.workers / SHAPES.length),
           blockBytes: shape.blockBytes,
           keepsBlocks: true,

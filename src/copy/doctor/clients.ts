@@ -59,6 +59,7 @@ async function trafficCheck(spec: AgentSpec, { device, netns, except, filter }: 
         snaplen: SNAPLEN,
         promiscuous: false,
         direction: 'in',
+        insideTag: true,
         bufferBytes: BLOCKS * BLOCK_BYTES,
         blockBytes: BLOCK_BYTES,
         retireMs: 1,

@@ -65,6 +65,8 @@ export class Endpoint {
   #tsRecent = 0;
   #held: Uint8Array[] = [];
   #recover = 0;
+  /** What has come for the second time, told once (RFC 2883). */
+  #twice: [number, number] | null = null;
   /** Where segments with PSH ended. */
   readonly #ends: Set<number> = new Set();
 
@@ -234,7 +236,12 @@ export class Endpoint {
       this.#finAt = at;
     }
     const inOrder = delta(this.rcvNxt, p.seq) <= 0;
-    if (p.payload.length > 0) this.#ahead.push({ seq: p.seq, bytes: p.payload });
+    const end = (p.seq + p.payload.length) >>> 0;
+    const isKnown =
+      delta(end, this.rcvNxt) >= 0 ||
+      this.#ahead.some((each) => each.seq === p.seq && each.bytes.length === p.payload.length);
+    this.#twice = p.payload.length > 0 && isKnown ? [p.seq, end] : null;
+    if (p.payload.length > 0 && !isKnown) this.#ahead.push({ seq: p.seq, bytes: p.payload });
     this.#drain();
     if (this.#finAt !== null && !this.finSeen && this.#finAt === this.rcvNxt) {
       this.rcvNxt = (this.rcvNxt + 1) >>> 0;
@@ -353,8 +360,32 @@ export class Endpoint {
     this.onDead(why);
   }
 
+  /** RFC 2018 section 4: the block with what came last stands first; then those told before. */
   #sackBlocks(): [number, number][] {
-    return this.#ahead.slice(-3).map(({ seq, bytes }) => [seq, (seq + bytes.length) >>> 0]);
+    const blocks: [number, number][] = this.#twice === null ? [] : [this.#twice];
+    this.#twice = null;
+    for (let i = this.#ahead.length - 1; i >= 0 && blocks.length < 3; i--) {
+      const { seq } = this.#ahead[i]!;
+      if (blocks.some(([left, right]) => delta(left, seq) >= 0 && delta(seq, right) > 0)) continue;
+      blocks.push(this.#blockAt(seq));
+    }
+    return blocks;
+  }
+
+  /** Everything that came and joins `seq`. */
+  #blockAt(seq: number): [number, number] {
+    let left = seq;
+    let right = seq;
+    for (let before = -1; before !== right - left; ) {
+      before = right - left;
+      for (const piece of this.#ahead) {
+        const end = (piece.seq + piece.bytes.length) >>> 0;
+        if (delta(piece.seq, right) < 0 || delta(left, end) < 0) continue;
+        if (delta(left, piece.seq) < 0) left = piece.seq;
+        if (delta(right, end) > 0) right = end;
+      }
+    }
+    return [left, right];
   }
 
   #emit(flags: number, seq: number, payload: Uint8Array): void {
@@ -382,7 +413,7 @@ export class Endpoint {
       if (isFirst ? this.#traits.hasSack : this.isSackAgreed) segment.sackPermitted = true;
       if (isFirst ? this.#traits.shift !== undefined : this.isScaled) segment.shift = this.#traits.shift!;
       if (isFirst && this.#traits.extra) segment.extra = this.#traits.extra;
-    } else if (this.isSackAgreed && this.#ahead.length > 0) segment.sack = this.#sackBlocks();
+    } else if (this.isSackAgreed && (this.#ahead.length > 0 || this.#twice !== null)) segment.sack = this.#sackBlocks();
     if (isSyn && isFirst ? this.#traits.hasTimestamps : this.isTsAgreed) {
       segment.ts = [Math.floor(this.#world.now / MS) >>> 0, isFirst ? 0 : this.#tsRecent];
     }

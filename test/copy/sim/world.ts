@@ -74,11 +74,18 @@ export interface LinkTraits {
   readonly jitterNs?: number;
   readonly loss?: number;
   readonly duplication?: number;
+  /** Bytes a second, and bytes that may wait for their turn; without them a packet takes no time. */
+  readonly rate?: number;
+  readonly queueBytes?: number;
 }
 
 /** One direction of a path. */
 export class Link<T> {
   isDown = false;
+  /** Packets that found no room before the wire. */
+  overflowed = 0;
+  /** When the wire is free again. */
+  #freeAt = 0;
   readonly #world: World;
   readonly #traits: LinkTraits;
   readonly #deliver: (packet: T) => void;
@@ -89,12 +96,28 @@ export class Link<T> {
     this.#deliver = deliver;
   }
 
-  send(packet: T): void {
+  send(packet: T, bytes = 0): void {
+    const wait = this.#queue(bytes);
+    if (wait < 0) return;
     const copies = this.#world.chance(this.#traits.duplication ?? 0) ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       if (this.isDown || this.#world.chance(this.#traits.loss ?? 0)) continue;
       const jitter = this.#traits.jitterNs ? this.#world.rng.below(this.#traits.jitterNs) : 0;
-      this.#world.after(this.#traits.delayNs + jitter, () => this.#deliver(packet));
+      this.#world.after(wait + this.#traits.delayNs + jitter, () => this.#deliver(packet));
     }
+  }
+
+  /** How long a packet waits and takes, or -1: there is no room. */
+  #queue(bytes: number): number {
+    const { queueBytes = Number.POSITIVE_INFINITY, rate } = this.#traits;
+    if (rate === undefined) return 0;
+    const { now } = this.#world;
+    const from = Math.max(now, this.#freeAt);
+    if (((from - now) * rate) / 1e9 + bytes > queueBytes) {
+      this.overflowed++;
+      return -1;
+    }
+    this.#freeAt = from + (bytes * 1e9) / rate;
+    return this.#freeAt - now;
   }
 }
