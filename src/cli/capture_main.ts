@@ -4,37 +4,16 @@ import { Exit, OperatorError } from '../base/errors.ts';
 import { firstInterface, interfaceLines } from './capture_list.ts';
 import { type CaptureCliOptions, capturePlan } from './capture_spec.ts';
 import { CAPTURE_TABLE } from './capture_table.ts';
-import { type CommandLine, parseCommandLine } from './command_line.ts';
-import { reportFailure } from './failure.ts';
+import { commandMain, type RunLine } from './command_main.ts';
 import { namespaceOf } from './namespace_options.ts';
 import type { Terminal } from './terminal.ts';
-import { readTextFile, writeTextFile } from './text_file.ts';
+import { readTextFile } from './text_file.ts';
 import { usage } from './values.ts';
 import { packageVersion } from './version.ts';
 
-type RunLine = Extract<CommandLine, { kind: 'run' }>;
-
 /** Never rejects. */
-export async function captureMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
-  const debug = process.env['TSREPLAY_DEBUG'] === '1';
-  try {
-    const line = await parseCommandLine(CAPTURE_TABLE, argv, readTextFile);
-    return line.kind === 'run' ? await capture(line, terminal) : await tell(line, terminal);
-  } catch (error) {
-    return reportFailure(terminal, CAPTURE_TABLE.name, error, debug);
-  }
-}
-
-async function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Promise<Exit> {
-  if (line.kind === 'version') terminal.out(`${CAPTURE_TABLE.name} version: ${packageVersion()}`);
-  else if (line.kind === 'save') writeTextFile(line.path, line.text);
-  else {
-    const { longHelp, shortHelp } = await import('./help.ts');
-    if (line.kind === 'usage') terminal.out(shortHelp(CAPTURE_TABLE).trimEnd());
-    else if (line.kind === 'help') terminal.out(longHelp(CAPTURE_TABLE).trimEnd());
-    else (await import('./pager.ts')).page(terminal, longHelp(CAPTURE_TABLE));
-  }
-  return Exit.Done;
+export function captureMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
+  return commandMain(CAPTURE_TABLE, argv, terminal, (line) => capture(line, terminal));
 }
 
 async function capture(line: RunLine, terminal: Terminal): Promise<Exit> {

@@ -8,17 +8,22 @@ import { packageVersion } from './version.ts';
 
 export type RunLine = Extract<CommandLine, { kind: 'run' }>;
 
-/** Never rejects. `run`: what the command does once its command line is understood. */
+/**
+ * Never rejects. `run`: what the command does once its command line is understood. The stack of an unexpected error is
+ * printed with TSREPLAY_DEBUG=1, or with --dbug from 2 on where the command has it.
+ */
 export async function commandMain(
   table: CommandTable,
   argv: readonly string[],
   terminal: Terminal,
   run: (line: RunLine) => Promise<Exit> | Exit,
 ): Promise<Exit> {
-  const debug = process.env['TSREPLAY_DEBUG'] === '1';
+  let debug = process.env['TSREPLAY_DEBUG'] === '1';
   try {
     const line = await parseCommandLine(table, argv, readTextFile);
-    return line.kind === 'run' ? await run(line) : await tell(table, line, terminal);
+    if (line.kind !== 'run') return await tell(table, line, terminal);
+    debug ||= Number(line.options['dbug'] ?? 0) >= 2;
+    return await run(line);
   } catch (error) {
     return reportFailure(terminal, table.name, error, debug);
   }

@@ -1,19 +1,15 @@
 /** `tsreplay`: argv to spec to run to exit status. What is slow to load is loaded when it is needed. */
 import { Exit } from '../base/errors.ts';
 import type { ReplaySpec } from '../replay/spec.ts';
-import { type CommandLine, parseCommandLine } from './command_line.ts';
+import { commandMain, type RunLine } from './command_main.ts';
 import type { Decoder } from './decode.ts';
-import { reportFailure } from './failure.ts';
 import { expandInputs } from './inputs.ts';
 import type { RunOptions } from './replay_run.ts';
 import { type ReplayOptions, replaySpecFrom } from './replay_spec.ts';
 import { REPLAY_TABLE } from './replay_table.ts';
 import type { Terminal } from './terminal.ts';
-import { readTextFile, writeTextFile } from './text_file.ts';
+import { readTextFile } from './text_file.ts';
 import type { HostPort } from './values.ts';
-import { packageVersion } from './version.ts';
-
-type RunLine = Extract<CommandLine, { kind: 'run' }>;
 
 /** Options that the engine does not see. */
 interface FrontOptions extends ReplayOptions {
@@ -30,30 +26,8 @@ interface FrontOptions extends ReplayOptions {
 }
 
 /** Never rejects. */
-export async function replayMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
-  let debug = process.env['TSREPLAY_DEBUG'] === '1';
-  try {
-    const line = await parseCommandLine(REPLAY_TABLE, argv, readTextFile);
-    if (line.kind !== 'run') return tell(line, terminal);
-    debug ||= ((line.options as FrontOptions).dbug ?? 0) >= 2;
-    return await replay(line, terminal);
-  } catch (error) {
-    return reportFailure(terminal, REPLAY_TABLE.name, error, debug);
-  }
-}
-
-async function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Promise<Exit> {
-  if (line.kind === 'version') terminal.out(`${REPLAY_TABLE.name} version: ${packageVersion()}`);
-  else if (line.kind === 'save') writeTextFile(line.path, line.text);
-  else await help(line.kind, terminal);
-  return Exit.Done;
-}
-
-async function help(kind: 'help' | 'pager' | 'usage', terminal: Terminal): Promise<void> {
-  const { longHelp, shortHelp } = await import('./help.ts');
-  if (kind === 'usage') terminal.out(shortHelp(REPLAY_TABLE).trimEnd());
-  else if (kind === 'help') terminal.out(longHelp(REPLAY_TABLE).trimEnd());
-  else (await import('./pager.ts')).page(terminal, longHelp(REPLAY_TABLE));
+export function replayMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
+  return commandMain(REPLAY_TABLE, argv, terminal, (line) => replay(line, terminal));
 }
 
 async function replay(line: RunLine, terminal: Terminal): Promise<Exit> {

@@ -1,7 +1,7 @@
 /** `tsrewrite`: argv to spec to run to exit status. What is slow to load is loaded when it is needed. */
-import { Exit } from '../base/errors.ts';
-import { type CommandLine, parseCommandLine } from './command_line.ts';
-import { oneLine, reportFailure } from './failure.ts';
+import type { Exit } from '../base/errors.ts';
+import { commandMain, type RunLine } from './command_main.ts';
+import { oneLine } from './failure.ts';
 import { idleOptions, type RewriteFileSpec, rewriteFileSpecFrom } from './rewrite_file_spec.ts';
 import type { Helpers } from './rewrite_helpers.ts';
 import { jsonRewriteReport, type RewriteOutcome, rewriteExit, rewriteReportLines } from './rewrite_report.ts';
@@ -9,10 +9,7 @@ import { runRewriting } from './rewrite_run.ts';
 import { REWRITE_TABLE } from './rewrite_table.ts';
 import { total } from './rewrite_tally.ts';
 import type { Terminal } from './terminal.ts';
-import { readTextFile, writeTextFile } from './text_file.ts';
 import { packageVersion } from './version.ts';
-
-type RunLine = Extract<CommandLine, { kind: 'run' }>;
 
 /** Options that the rewriting itself does not see. */
 interface FrontOptions {
@@ -27,15 +24,9 @@ interface FrontOptions {
 
 /** Never rejects. */
 export async function rewriteMain(argv: readonly string[], terminal: Terminal): Promise<Exit> {
-  let debug = process.env['TSREPLAY_DEBUG'] === '1';
   const helpers = await helpersFor(argv);
   try {
-    const line = await parseCommandLine(REWRITE_TABLE, argv, readTextFile);
-    if (line.kind !== 'run') return await tell(line, terminal);
-    debug ||= ((line.options as FrontOptions).dbug ?? 0) >= 2;
-    return await rewrite(line, terminal, helpers);
-  } catch (error) {
-    return reportFailure(terminal, REWRITE_TABLE.name, error, debug);
+    return await commandMain(REWRITE_TABLE, argv, terminal, (line) => rewrite(line, terminal, helpers));
   } finally {
     await helpers?.stop();
   }
@@ -53,18 +44,6 @@ async function helpersFor(argv: readonly string[]): Promise<Helpers | null> {
   const helpers = new Helpers();
   if (count > 1) helpers.start(count - 1);
   return helpers;
-}
-
-async function tell(line: Exclude<CommandLine, RunLine>, terminal: Terminal): Promise<Exit> {
-  if (line.kind === 'version') terminal.out(`${REWRITE_TABLE.name} version: ${packageVersion()}`);
-  else if (line.kind === 'save') writeTextFile(line.path, line.text);
-  else {
-    const { longHelp, shortHelp } = await import('./help.ts');
-    if (line.kind === 'usage') terminal.out(shortHelp(REWRITE_TABLE).trimEnd());
-    else if (line.kind === 'help') terminal.out(longHelp(REWRITE_TABLE).trimEnd());
-    else (await import('./pager.ts')).page(terminal, longHelp(REWRITE_TABLE));
-  }
-  return Exit.Done;
 }
 
 async function rewrite(line: RunLine, terminal: Terminal, early: Helpers | null): Promise<Exit> {

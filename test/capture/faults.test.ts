@@ -31,7 +31,7 @@ t.teardown(() => lab?.teardown());
 let made = 0;
 const fileName = (extension = 'pcap'): string => path.join(directory, `f${made++}.${extension}`);
 const run = (args: readonly string[], input?: Uint8Array) =>
-  spawnSync(process.execPath, [TSCAP, ...args], { encoding: 'utf8', timeout: 20_000, input });
+  spawnSync(process.execPath, [TSCAP, ...args], { encoding: 'utf8', timeout: 30_000, input });
 
 /** UDP packets between two addresses. */
 function capture(packets: number): Buffer {

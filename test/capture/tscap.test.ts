@@ -6,7 +6,7 @@ import { hasProgram, labUnavailable } from '../../lab/availability.ts';
 import type { Host } from '../../lab/host.ts';
 import { type Lab, makeLab, pair } from '../../lab/lab.ts';
 import { encodePcap, readPcap } from '../../lab/pcapfile.ts';
-import { type LabProcess, runProgram } from '../../lab/process.ts';
+import { type LabProcess, runProgram, until } from '../../lab/process.ts';
 import { startNginx } from '../../lab/servers.ts';
 import { hasCap } from '../../src/device/index.ts';
 import { packageRoot } from '../structure/repository.ts';
@@ -278,7 +278,7 @@ t.test('kill -9 leaves at most one record cut off', { skip }, async (t) => {
   const file = fileName();
   const running = await start(lab.host('b'), '-i', 'eth0', '-w', file, '-U', 'icmp');
   ping(10);
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await until('all of them, while it runs', () => readPcap(file).packets.length >= 20);
   running.child.kill('SIGKILL');
   await running.ended;
   t.equal(readPcap(file).packets.length, 20);

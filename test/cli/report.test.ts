@@ -1,5 +1,6 @@
 /** What an operator reads: the text report against tcpreplay's own output, JSON, live line, watching a run. */
 import t from 'tap';
+import { until } from '../../lab/process.ts';
 import { liveLine } from '../../src/cli/live_line.ts';
 import { exitOf } from '../../src/cli/replay_run.ts';
 import { jsonReport } from '../../src/cli/report_json.ts';
@@ -215,9 +216,9 @@ t.test('watching', async (t) => {
   let now: ReplaySnapshot = { ...SNAPSHOT, loopCount: 3 };
   const watch = new Watch(terminal, () => now, { live: true, statsSeconds: 0, loopCount: 3, uniqueEvery: 1 });
   watch.start(new Date(2026, 0, 2, 3, 4, 5).getTime());
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await until('a live line', () => drawn !== '');
   now = { ...now, loop: 2 };
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await until('the second loop', () => out.length === 5);
   watch.stop();
   t.same(out, [
     'Loop 1 of 3...',
@@ -231,8 +232,8 @@ t.test('watching', async (t) => {
   const lines = out.length;
   const timed = new Watch(terminal, () => now, { live: false, statsSeconds: 0.05, loopCount: 1, uniqueEvery: 0 });
   timed.start(0);
-  await new Promise((resolve) => setTimeout(resolve, 130));
+  await until('a start line and two pairs of rate lines', () => out.length - lines >= 1 + 2 * 2);
   timed.stop();
-  t.equal(out.length - lines, 1 + 2 * 2, 'a start line and two pairs of rate lines');
+  t.equal((out.length - lines) % 2, 1, 'whole pairs');
   t.end();
 });

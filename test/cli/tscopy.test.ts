@@ -105,7 +105,7 @@ t.test('what is refused', async (t) => {
 
 t.test('what this host refuses', { skip: process.platform !== 'linux' && 'needs Linux routes' }, (t) => {
   const run = (...argv: string[]): { status: number | null; stderr: string } =>
-    spawnSync(process.execPath, [join(root, 'dist/src/cli/tscopy.js'), ...argv], { encoding: 'utf8', timeout: 10_000 });
+    spawnSync(process.execPath, [join(root, 'dist/src/cli/tscopy.js'), ...argv], { encoding: 'utf8', timeout: 30_000 });
   const loop = run('--target', '127.0.0.1:80');
   t.match(loop.stderr, /the target 127\.0\.0\.1:80 is this host, so copies would come back/);
   t.equal(loop.status, 3);

@@ -147,7 +147,7 @@ t.test('the same through tsintercept, and what people read', { skip }, async (t)
   fs.writeFileSync(key, 'a key of more than sixteen bytes', { mode: 0o600 });
   const program = [process.execPath, path.join(ROOT, 'dist/src/cli/tsintercept.js')];
   const intercept = rig.target.spawn([...program, '--service', String(PORT), '--key-file', key, '--json']);
-  await intercept.waitFor(/ready/i, 15_000);
+  await intercept.waitFor(/ready/i);
   const page = path.join(rig.lab.directory, 'differences.html');
   const compare = ['--report', page, '--log-level', 'warn', '--workers', '2'];
   await rig.startAgent('--target', `${TARGET}:${PORT}`, '--key-file', key, '-i', 'eth0', ...compare);

@@ -174,7 +174,7 @@ for (const session of sessions) {
   session.send(TcpFlag.Syn);
   await new Promise((resolve) => setTimeout(resolve, 20));
 }
-const deadline = Date.now() + 8_000;
+const deadline = Date.now() + 20_000;
 while (Date.now() < deadline && sessions.some(({ result }) => result.replyBytes < task.replyBytes)) {
   await new Promise((resolve) => setTimeout(resolve, 10));
 }

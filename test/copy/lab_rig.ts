@@ -55,7 +55,7 @@ export class Rig {
   /** Starts tscopy on the production host; resolves when it says that it is ready. */
   async startAgent(...options: string[]): Promise<LabProcess> {
     this.agent = this.production.spawn([process.execPath, TSCOPY, ...options]);
-    await this.agent.waitFor(/ready/i, 15_000);
+    await this.agent.waitFor(/ready/i);
     return this.agent;
   }
 
@@ -77,7 +77,7 @@ export class Rig {
     const mode = where === 'tunnel' ? [] : ['--mode', 'assistant', '-i', 'eth0'];
     const key = ['--key-file', this.keyFile()];
     this.intercept = host.spawn([process.execPath, TSINTERCEPT, ...mode, '--service', services, ...key, ...more]);
-    await this.intercept.waitFor(/ready/i, 15_000);
+    await this.intercept.waitFor(/ready/i);
     return this.intercept;
   }
 
@@ -170,7 +170,7 @@ export class Rig {
   }
 
   /** Waits until both have logged the same, which either may do last, for a short time; returns missing and extra. */
-  async compare(timeoutMs = 4_000): Promise<Comparison> {
+  async compare(timeoutMs = 15_000): Promise<Comparison> {
     const end = Date.now() + timeoutMs;
     for (;;) {
       const found = comparison(this.lines(this.productionLog), this.lines(this.targetLog));
@@ -191,7 +191,7 @@ export class Rig {
   }
 
   /** Resolves when the target has logged so many requests, or after a while. */
-  async settled(requests: number, timeoutMs = 5_000): Promise<void> {
+  async settled(requests: number, timeoutMs = 15_000): Promise<void> {
     const end = Date.now() + timeoutMs;
     while (this.lines(this.targetLog).length < requests && Date.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, 50));

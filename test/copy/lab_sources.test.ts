@@ -56,7 +56,7 @@ t.test('clients of a service in another network namespace', { skip }, async (t) 
     await startNginx(lab, host, { http: `${format} ${block}`, port: 8079 });
   }
   const agent = production!.spawn([process.execPath, TSCOPY, ...TO_TARGET, '--netns', container!.netns]);
-  await agent.waitFor(/ready/i, 15_000);
+  await agent.waitFor(/ready/i);
   t.match(agent.stdout, / on eth0/, "the container's interface was found there");
   clients!.run(['curl', '-s', ...Array.from({ length: 20 }, (_, i) => `http://10.93.0.2:${PORT}/${i}`)]);
   agent.child.kill('SIGTERM');

@@ -21,7 +21,7 @@ function writeKey(rig: Rig, name: string, content: string): string {
 
 async function startIntercept(rig: Rig, key: string): Promise<LabProcess> {
   const running = rig.target.spawn([process.execPath, TSINTERCEPT, '--service', String(PORT), '--key-file', key]);
-  await running.waitFor(/ready/i, 15_000);
+  await running.waitFor(/ready/i);
   return running;
 }
 

@@ -3,7 +3,7 @@ import path from 'node:path';
 import t from 'tap';
 import { labUnavailable } from '../../lab/availability.ts';
 import { makeLab, pair } from '../../lab/lab.ts';
-import { runProgram } from '../../lab/process.ts';
+import { runProgram, until } from '../../lab/process.ts';
 import { startDns, startNginx, startRedis } from '../../lab/servers.ts';
 
 const skip = (...programs: string[]): string | false => labUnavailable('ethtool', 'tcpdump', ...programs) ?? false;
@@ -92,10 +92,12 @@ t.test('a process that is killed leaves no program behind', { skip: skip() }, as
     setTimeout(() => { console.log(sleeper.child.pid, lab.host('a').netns); die(); }, 300);
   });`;
   const [pid, netns] = runProgram([process.execPath, '-e', source], { check: false }).stdout.trim().split(' ');
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  t.match(pid, /^\d+$/);
   const status = `/proc/${pid}/status`;
-  const gone = pid && (!fs.existsSync(status) || /^State:\tZ/m.test(fs.readFileSync(status, 'utf8')));
-  t.ok(gone, 'its programs died with it');
+  await until(
+    'its programs die with it',
+    () => !fs.existsSync(status) || /^State:\tZ/m.test(fs.readFileSync(status, 'utf8')),
+  );
   const lab = makeLab(pair());
   t.teardown(() => lab.teardown());
   t.notMatch(runProgram(['ip', 'netns', 'list']).stdout, netns ?? 'a name', 'the next lab removes its namespaces');

@@ -16,7 +16,7 @@ const SEED = Number(process.env['TSREPLAY_SEED'] ?? 20_261_122);
 /** Largest block that is looked into, and room for rounding. */
 const REGION_BYTES_MAX = (16 << 20) + 131_072;
 const RSS_GROWTH_BYTES_MAX = 256 << 20;
-const MS_MAX = 2000;
+const MS_MAX = 10_000;
 
 const directory = scratchDirectory((action) => t.teardown(action));
 const target = path.join(directory, 'mutant');
