@@ -195,7 +195,7 @@ const LIMITS: OptionGroup = {
       value: 'SIZE',
       parse: bytes(16_384, 1_073_741_824),
       help: 'The same for one session',
-      default: '64M',
+      default: 'three times what all sessions leave free, which is three quarters of --memory for one alone',
     },
     {
       name: 'when-full',

@@ -59,7 +59,6 @@ export interface CopyOptions extends NamespaceOptions {
 const BUFFER_BYTES = 33_554_432;
 /** Touched only as far as clients' data has to wait. */
 const MEMORY_BYTES = 134_217_728;
-const SESSION_BYTES = 67_108_864;
 /** Sessions that are open at the end get this long. */
 const CLOSE_MS = 3_000;
 
@@ -112,7 +111,7 @@ function fixedOf(options: CopyOptions): Partial<EngineOptions> {
   return {
     maxSessions: options.maxSessions ?? ENGINE_DEFAULTS.maxSessions,
     memoryBytes: options.memory ?? MEMORY_BYTES,
-    sessionBytes: options.sessionMemory ?? SESSION_BYTES,
+    sessionBytes: options.sessionMemory ?? 0,
     whenFull: options.whenFull ?? ENGINE_DEFAULTS.whenFull,
     mss: options.mss ?? 0,
   };

@@ -21,6 +21,8 @@ const DISTANCE_MAX = 1 << 24;
 /** How long the capture counts as lossy after it has reported loss. */
 const LOSSY_NS = 10_000_000_000;
 const RESERVE = 64;
+/** Times of what is free that one session may have. */
+const LENT = 3;
 
 /** Takes the packet at hand (`core.packet`) into session `s`. */
 export function takeClientPacket(core: Core, s: number): void {
@@ -136,7 +138,17 @@ function storedBytes(packetBytes: number): number {
 /** Data leaves some segments free, so that FINs and RSTs find one. */
 function hasRoom(core: Core, s: number, needed: number): boolean {
   const units = core.cells[s * CELLS + Cell.StoredUnits]! + needed * SEGMENT_UNITS;
-  return units <= core.sessionUnits && hasPoolRoom(core, needed);
+  return units <= sessionUnits(core) && hasPoolRoom(core, needed);
+}
+
+/**
+ * Without a bound of its own a session that lags far behind borrows what others do not use: alone three quarters of all
+ * memory, and the less the more is taken, so that some is always left for who needs little (A. Choudhury, E. Hahne:
+ * Dynamic queue length thresholds, 1998).
+ */
+function sessionUnits(core: Core): number {
+  const { pool } = core;
+  return core.sessionUnits < Number.POSITIVE_INFINITY ? core.sessionUnits : LENT * pool.free * SEGMENT_UNITS;
 }
 
 function hasPoolRoom(core: Core, needed: number): boolean {

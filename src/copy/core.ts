@@ -32,7 +32,7 @@ export class Core {
   readonly times: Float64Array;
   /** SACK blocks of each session's last acknowledgement: `SACK_CELLS` each. */
   readonly sacks: Int32Array;
-  /** Memory that one session's segments may take, in units of a small one. */
+  /** Memory that one session's segments may take, in units of a small one; Infinity: what others leave. */
   readonly sessionUnits: number;
   /**
    * In cells, because fields that hold doubles are boxed: now, start, last shed, last capture loss, arrival at hand,
@@ -72,7 +72,10 @@ export class Core {
     this.cells = this.table.cells;
     this.times = this.table.times;
     this.sacks = new Int32Array(options.maxSessions * SACK_CELLS);
-    this.sessionUnits = Math.max(8 * SEGMENT_UNITS, Math.floor(options.sessionBytes / SMALL_SEGMENT_BYTES));
+    this.sessionUnits =
+      options.sessionBytes === 0
+        ? Number.POSITIVE_INFINITY
+        : Math.max(8 * SEGMENT_UNITS, Math.floor(options.sessionBytes / SMALL_SEGMENT_BYTES));
     this.clock[Clock.Start] = Number.NaN;
     this.clock[Clock.Shed] = Number.NEGATIVE_INFINITY;
     this.clock[Clock.Loss] = Number.NEGATIVE_INFINITY;

@@ -16,7 +16,7 @@ export interface EngineOptions {
   readonly maxSessions: number;
   /** Bytes of client data stored at once over all sessions; rounded down to whole segments. */
   readonly memoryBytes: number;
-  /** Bytes of client data stored at once for one session. */
+  /** Bytes of client data stored at once for one session; 0: up to three times what all leave free. */
   readonly sessionBytes: number;
   readonly whenFull: FullPolicy;
   /** Sessions that were open before are not taken up. */
@@ -99,7 +99,7 @@ type NumberOption = { [K in keyof EngineOptions]: EngineOptions[K] extends numbe
 const BOUNDS: { readonly [K in NumberOption]: readonly [number, number] } = {
   maxSessions: [1, 4_194_304],
   memoryBytes: [65_536, 17_179_869_184],
-  sessionBytes: [16_384, 1_073_741_824],
+  sessionBytes: [0, 1_073_741_824],
   replyDeadlineNs: [0, 3_600 * NS_PER_SECOND],
   replyQuietNs: [0, 60 * NS_PER_SECOND],
   mtu: [576, 65_535],

@@ -68,6 +68,8 @@ export class SegmentPool {
   free: number;
   /** Segments in use, of both sizes. */
   used = 0;
+  /** Least of `free` since the owner has set it. */
+  freeMin: number;
   readonly #smallEnd: number;
   readonly #smallAt: number;
   /** First of those that were given back, and those never used, of either size: small ones have the higher numbers. */
@@ -91,6 +93,7 @@ export class SegmentPool {
     this.arrivedNs = new Float64Array(this.#smallEnd);
     this.sentNs = new Float64Array(this.#smallEnd);
     this.free = capacity;
+    this.freeMin = capacity;
   }
 
   get byteLength(): number {
@@ -117,7 +120,7 @@ export class SegmentPool {
     const id = this.#first;
     if (id >= 0) this.#first = this.cells[id * STRIDE + Seg.Next]!;
     else if (this.#fresh === this.capacity) return -1;
-    this.free--;
+    if (--this.free < this.freeMin) this.freeMin = this.free;
     return id >= 0 ? id : this.#fresh++;
   }
 
@@ -150,6 +153,31 @@ export class SegmentPool {
   /** Memory of a segment, in units of a small one. */
   units(id: number): number {
     return id < this.capacity ? SEGMENT_UNITS : 1;
+  }
+
+  /**
+   * Visits the parts of `region` that were used and hold nothing now, whole multiples of `align` bytes. Not for every packet: looks at each segment.
+   */
+  forEachIdle(align: number, visit: (from: number, to: number) => void): void {
+    const isFree = new Uint8Array(this.#smallEnd);
+    for (const first of [this.#first, this.#firstSmall]) {
+      for (let id = first; id >= 0; id = this.cells[id * STRIDE + Seg.Next]!) isFree[id] = 1;
+    }
+    const run = (begin: number, end: number, base: number, bytes: number): void => {
+      let from = -1;
+      for (let id = begin; id <= end; id++) {
+        if (id < end && isFree[id] === 1) {
+          if (from < 0) from = base + (id - begin) * bytes;
+          continue;
+        }
+        const at = Math.ceil(from / align) * align;
+        const to = Math.floor((base + (id - begin) * bytes) / align) * align;
+        if (from >= 0 && to > at) visit(at, to);
+        from = -1;
+      }
+    };
+    run(0, this.#fresh, 0, SEGMENT_BYTES);
+    run(this.capacity, this.#freshSmall, this.#smallAt, SMALL_SEGMENT_BYTES);
   }
 
   get(id: number, cell: number): number {

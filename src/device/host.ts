@@ -6,7 +6,7 @@ export { describeErrno, Errno } from '../sys/errno.ts';
 export { copyBytes } from '../sys/file.ts';
 export { ipJson } from '../sys/ip.ts';
 export { dataAddress } from '../sys/libc.ts';
-export { anonymousRegion } from '../sys/memory.ts';
+export { anonymousRegion, discardPages, MAP_ALIGN_BYTES } from '../sys/memory.ts';
 export { hasCapability, permissionRemedy } from '../sys/permission.ts';
 export { becomeRealtime } from '../sys/scheduling.ts';
 export { receiveNow } from '../sys/socket.ts';

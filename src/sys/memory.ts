@@ -19,6 +19,7 @@ const MAP_NORESERVE = process.platform === 'darwin' ? 0x40 : 0x4000;
 const MAP_POPULATE = process.platform === 'darwin' ? 0 : 0x8000;
 const MADV_SEQUENTIAL = 2;
 const MADV_WILLNEED = 3;
+const MADV_DONTNEED = 4;
 
 const mmap = declare('intptr_t mmap(intptr_t addr, size_t length, int prot, int flags, int fd, int64_t offset)');
 const munmap = declare('int munmap(intptr_t addr, size_t length)');
@@ -62,6 +63,15 @@ class MappedRegion implements Region {
     munmap(this.address, this.#mappedBytes);
     this.#mappedBytes = 0;
   }
+}
+
+/**
+ * Gives the pages of [from, to) back: they are zero when they are touched again. Precondition: an anonymous region;
+ * both ends are multiples of MAP_ALIGN_BYTES.
+ */
+export function discardPages(region: Region, from: number, to: number): void {
+  assert(from % MAP_ALIGN_BYTES === 0 && to % MAP_ALIGN_BYTES === 0 && to <= region.byteLength, 'whole pages of it');
+  madvise(region.address + from, to - from, MADV_DONTNEED);
 }
 
 /** Zeroed anonymous memory; pages are taken when first touched. Scratch: the last `scratchBytes`. */

@@ -5,7 +5,7 @@ import { OperatorError } from '../../src/base/errors.ts';
 import { clientHash, isAdmitted } from '../../src/copy/admission.ts';
 import { COUNTS, Count, countsByName } from '../../src/copy/counts.ts';
 import { ENGINE_DEFAULTS, engineOptions } from '../../src/copy/options.ts';
-import { Seg, SegmentPool } from '../../src/copy/segment_pool.ts';
+import { SEGMENT_BYTES, Seg, SegmentPool, SMALL_SEGMENT_BYTES } from '../../src/copy/segment_pool.ts';
 import { CELLS, Cell } from '../../src/copy/session_cells.ts';
 import { SessionTable } from '../../src/copy/session_table.ts';
 import { mayMove, moveSession, State } from '../../src/copy/states.ts';
@@ -235,5 +235,31 @@ t.test('counters: one cell each, none without a name', (t) => {
   t.equal(new Set(cells).size, COUNTS);
   t.equal(Math.max(...cells), COUNTS - 1);
   t.equal(countsByName(Float64Array.from({ length: COUNTS }, (_, i) => i)).RequestsCut, Count.RequestsCut);
+  t.end();
+});
+
+t.test('segment pool: what a backlog took and nobody holds is found, to be given back', (t) => {
+  const page = 65_536;
+  const pool = new SegmentPool(1000, 4000);
+  const large = Array.from({ length: 600 }, () => pool.take());
+  const small = Array.from({ length: 2000 }, () => pool.take(10));
+  const idle = (): number[][] => {
+    const found: number[][] = [];
+    pool.forEachIdle(page, (from, to) => void found.push([from, to]));
+    return found;
+  };
+  t.same(idle(), [], 'all is held');
+  t.equal(pool.freeMin, 400);
+  const kept = [large[300]!, small[1000]!];
+  for (const id of [...large, ...small]) if (!kept.includes(id)) pool.give(id);
+  for (const [from, to] of idle()) {
+    assert.ok(from! % page === 0 && to! % page === 0 && to! > from!, 'whole pages');
+    for (const id of kept) {
+      const at = pool.bytesAt(id);
+      assert.ok(at >= to! || at + SEGMENT_BYTES <= from!, 'none of what is held');
+    }
+  }
+  const bytes = idle().reduce((sum, [from, to]) => sum + to! - from!, 0);
+  t.ok(bytes > 0.7 * (600 * SEGMENT_BYTES + 2000 * SMALL_SEGMENT_BYTES), `${bytes} bytes`);
   t.end();
 });

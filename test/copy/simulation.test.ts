@@ -296,6 +296,12 @@ t.test('limits: what does not fit is left out by the policy, and counted', (t) =
     t.ok(sums['SessionFull']! > 0, `${whenFull}: full`);
     if (whenFull === 'drop') t.ok(sums['DroppedByPolicy']! > 0);
   }
+  const lagging = { ...upload, clients: 1, requests: 8, options: { memoryBytes: 2_800_000, sessionBytes: 0 } };
+  const alone = each(lagging, all, 3);
+  t.equal(alone['SessionFull'], undefined, 'a session alone has three quarters of all memory');
+  const crowd = { ...lagging, clients: 6, requests: 12, targetTraits: { buffer: 2000 } };
+  const crowded = each(crowd, (stage) => assert.ok(stage.engine.statistics().PoolFull === 0, 'some is always left'), 3);
+  t.ok(crowded['SessionFull']! > 0, 'among others it has less');
   const slow = { habit: 'keep-alive', requests: 100, thinkNs: MS, target: { replyDelayNs: 40 * MS } } as const;
   each({ ...slow, options: { sessionBytes: 16_384, whenFull: 'skip' } }, (stage) => {
     assert.ok(stage.delivered.size > 0.1 * stage.sent.size && stage.delivered.size < stage.sent.size);

@@ -42,6 +42,8 @@ const STOP_MS_EXTRA = 2_000;
 /** Time that workers have to end by themselves before they are ended, and pauses of looking whether they have. */
 const KILL_MS = 500;
 const KILL_LOOK_MS = 5;
+/** Of a worker's young generation: copying makes no objects, and what is there is kept, as memory, at its largest. */
+const YOUNG_MB = 4;
 
 /**
  * Starts the workers. Rejects with the OperatorError of the first that could not begin; nothing is left behind
@@ -141,7 +143,10 @@ export class CopyAgent {
       wakeFd: seat.waker.fd,
       epochSeconds: this.#epochSeconds,
     };
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData: start,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    });
     seat.worker = worker;
     seat.startedMs = performance.now();
     return new Promise((resolve, reject) => {

@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { NS_PER_MS } from '../../base/units.ts';
-import { anonymousRegion, SystemClock } from '../../device/host.ts';
+import { anonymousRegion, discardPages, MAP_ALIGN_BYTES, SystemClock } from '../../device/host.ts';
 import { PollSet } from '../../device/host_capture.ts';
 import { takeWake } from '../../device/wake.ts';
 import { SAME_IDENTITY } from '../admission.ts';
@@ -24,6 +24,8 @@ const EVENTS_MS = 100;
 /** Longest sleep while the tunnel needs the event loop: over TLS, and until it is connected again. */
 const TUNNEL_SLEEP_MS = 10;
 const LOOK_MS = 200;
+/** Segments given back since the last time that are worth giving their pages back: some megabytes. */
+const TRIM_SEGMENTS = 2_048;
 /** Longer than a reply takes from a target to this host. */
 const QUIET_MS = 100;
 /** Longer than the kernel keeps a block that is not full. */
@@ -186,7 +188,16 @@ class CopyWorker {
     if (drops > this.#drops) this.#engine.noteCaptureLoss();
     this.#drops = drops;
     if (this.#loop.tlsPort !== 0 && !this.#tlsTold) this.#tellTls(this.#loop.tlsPort);
+    this.#trim();
     this.#publish();
+  }
+
+  /** Gives memory back that a backlog took, once it is over. */
+  #trim(): void {
+    const { pool } = this.#engine.core;
+    if (pool.free - pool.freeMin < TRIM_SEGMENTS) return;
+    pool.forEachIdle(MAP_ALIGN_BYTES, (from, to) => discardPages(pool.region, from, to));
+    pool.freeMin = pool.free;
   }
 
   #tellTls(port: number): void {
