@@ -5,7 +5,8 @@
  * `npm run bench -- copy_lab [--only name,name] [--seconds 3] [--intercept local|tunnel|assistant] [--compare]`.
  * Clients with several addresses, a router, production, test server, assistant (test/copy/lab_network.ts). Needs root,
  * nginx, wrk, curl, nft, redis, openssl. Everything shares this machine's processors: clients, both servers and the
- * agent. `--only production` measures production itself, with the agent and without.
+ * agent. `--only production` measures production itself in pairs of runs, `--pairs 5` for each load, with the agent and
+ * without, while the copies go to a sink that costs next to nothing; `--target server`: to the test server.
  */
 import process from 'node:process';
 import { parseArgs } from 'node:util';
@@ -79,6 +80,8 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '3' },
     intercept: { type: 'string', default: 'local' },
     compare: { type: 'boolean', default: false },
+    pairs: { type: 'string', default: '5' },
+    target: { type: 'string', default: 'sink' },
   },
 });
 const reason = labUnavailable('nginx', 'wrk', 'curl', 'nft', 'redis-server', 'redis-benchmark', 'openssl');
@@ -98,5 +101,7 @@ if (!['local', 'tunnel', 'assistant'].includes(mode) || !(seconds > 0) || unknow
 }
 const chosen = known.filter(({ name }) => wanted === undefined || wanted.includes(name));
 const failed = chosen.length === 0 ? 0 : await runAll(chosen, mode, seconds, values.compare);
-if (wanted === undefined || wanted.includes('production')) await measureProduction(mode, seconds);
+if (wanted === undefined || wanted.includes('production')) {
+  await measureProduction({ mode, seconds, pairs: Number(values.pairs), target: values.target });
+}
 process.exitCode = failed > 0 ? 1 : 0;

@@ -156,7 +156,8 @@ export class SegmentPool {
   }
 
   /**
-   * Visits the parts of `region` that were used and hold nothing now, whole multiples of `align` bytes. Not for every packet: looks at each segment.
+   * Visits the parts of `region` that were used and hold nothing now, whole multiples of `align` bytes. Looks at each
+   * segment: not for every packet.
    */
   forEachIdle(align: number, visit: (from: number, to: number) => void): void {
     const isFree = new Uint8Array(this.#smallEnd);
