@@ -1,15 +1,23 @@
 /** Which reply answers which request: packets of both sides in every order, lost, again, in pieces. */
 import assert from 'node:assert/strict';
 import t from 'tap';
+import { plainRegion } from '../../src/base/region.ts';
 import { Rng } from '../../src/base/rng.ts';
 import { type CompareReport, Comparison } from '../../src/copy/compare/comparison.ts';
 import { Mark } from '../../src/copy/compare/exchanges.ts';
 import { httpStatus } from '../../src/copy/compare/http_status.ts';
 import { Pairing, WAITING_MAX } from '../../src/copy/compare/pairing.ts';
+import { ProductionSide } from '../../src/copy/compare/production.ts';
 import { CompareRow, SAMPLES_OF_KIND } from '../../src/copy/compare/rows.ts';
 import { CompareSeries, SLOTS_MAX } from '../../src/copy/compare/series.ts';
 import { CompareTotals } from '../../src/copy/compare/totals.ts';
+import { CopyEngine } from '../../src/copy/engine.ts';
 import { CELLS } from '../../src/copy/session_cells.ts';
+import { Targets } from '../../src/copy/targets.ts';
+import { decode } from '../../src/wire/decode.ts';
+import { Layers } from '../../src/wire/layers.ts';
+import { Linktype } from '../../src/wire/linktype.ts';
+import { ACK, encode } from './sim/segment.ts';
 
 const MS = 1e6;
 const TARGETS = [{ host: '10.0.0.9', port: 80 }];
@@ -394,5 +402,37 @@ t.test('the course of a long run keeps its percentiles and its size', (t) => {
   const [early, late] = [course.target.p50[10]!, course.target.p50.at(-1)!];
   t.ok(Math.abs(late / early - 4) < 0.3, `${early} ns, then ${late} ns`);
   t.ok(course.production.p99.every((ns) => Math.abs(ns! / MS - 1) < 0.07));
+  t.end();
+});
+
+t.test('replies to clients that are not copied: no identity is taken for them, and none is missed', (t) => {
+  for (const percent of [0, 100]) {
+    const targets = new Targets(
+      [{ address: [0x0a000009], port: 80, mtu: 1500 }],
+      [{ address: null, port: 80, targets: [0], mirror: false }],
+    );
+    const emitter = {
+      region: plainRegion(64),
+      reserve: () => -1,
+      fillsSums: () => false,
+      join: () => false,
+      sendBuilt: () => {},
+      sendInPlace: () => false,
+    };
+    const { core } = new CopyEngine({ targets, emitter, options: { percent, maxSessions: 4 } });
+    const comparison = new Comparison(1);
+    const row = new CompareRow(comparison.buffer, 0);
+    let asked = 0;
+    const identities = { copies: 2, map: () => ++asked > 0 };
+    const side = new ProductionSide(core, identities, new Pairing(row, core.cells, 4, 16), row);
+    const addresses = { src: [10, 0, 0, 1], dst: [10, 1, 0, 7], srcPort: 80, dstPort: 40_000 };
+    const frame = encode({ ...addresses, seq: 1, ack: 1, flags: ACK, window: 1, payload: new Uint8Array(50) });
+    const layers = new Layers();
+    const view = new DataView(frame.buffer);
+    decode(view, 0, frame.length, Linktype.EN10MB, layers);
+    t.ok(side.take(view, layers, frame.length, frame.length, 0), 'it is a reply of production');
+    t.equal(asked, percent === 0 ? 0 : 2, `${percent} %: identities that were asked for`);
+    t.equal(comparison.snapshot().productionUnpaired, percent === 0 ? 0 : 1, 'data that answers no copied request');
+  }
   t.end();
 });

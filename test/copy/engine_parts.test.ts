@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { OperatorError } from '../../src/base/errors.ts';
 import { clientHash, isAdmitted } from '../../src/copy/admission.ts';
+import { identityMap } from '../../src/copy/agent/identity.ts';
 import { COUNTS, Count, countsByName } from '../../src/copy/counts.ts';
 import { ENGINE_DEFAULTS, engineOptions } from '../../src/copy/options.ts';
 import { SEGMENT_BYTES, Seg, SegmentPool, SMALL_SEGMENT_BYTES } from '../../src/copy/segment_pool.ts';
@@ -263,3 +264,30 @@ t.test('segment pool: what a backlog took and nobody holds is found, to be given
   t.ok(bytes > 0.7 * (600 * SEGMENT_BYTES + 2000 * SMALL_SEGMENT_BYTES), `${bytes} bytes`);
   t.end();
 });
+
+t.test(
+  'identities of clones: another port each, on the worker that has the session, whatever the number of workers',
+  (t) => {
+    for (const workers of [1, 2, 3, 4, 5, 7, 16]) {
+      const copies = 3;
+      const map = identityMap({ copies, pool: null }, { workers, sessionsMax: 1000, idleNs: 1e9, nowNs: () => 0 });
+      const key = new Int32Array(5);
+      for (let port = 1; port < 65_536; port += 641) {
+        const ports = Array.from({ length: copies }, (_, copy) => {
+          key.set([0x0a000001, 0, 0, 0, port << 16]);
+          assert.ok(map.map(key, copy));
+          return key[4]! >>> 16;
+        });
+        assert.equal(ports[0], port, 'the first copy is the client');
+        assert.equal(new Set(ports).size, copies, `ports ${ports}`);
+        for (const each of ports) {
+          // `filter.ts`: whose replies they are.
+          assert.equal((each >> 1) % workers, (port >> 1) % workers, `${workers} workers: port ${port} -> ${each}`);
+          assert.ok(each === port || each >= 1024);
+        }
+      }
+    }
+    t.pass('1 to 16 workers');
+    t.end();
+  },
+);

@@ -11,9 +11,9 @@ import { mixEnd, mixWord } from '../../flow/hash.ts';
 import type { IdentityMap } from '../admission.ts';
 import type { CloneSpec } from './spec.ts';
 
-/** Ports that copies get. */
+/** Ports that copies get: from about here on. */
 const PORT_FIRST = 1024;
-const PORTS = 64_512;
+const PORTS_END = 65_536;
 const CANDIDATES = 4;
 const PROBES = 8;
 
@@ -127,10 +127,12 @@ class CopyIdentities implements IdentityMap {
 
   /** Far from the client's own ports, which follow one another. */
   #otherPort(port: number, copy: number, nth: number): number {
-    const steps = Math.floor(PORTS / this.#unit);
-    const from = Math.floor((port - PORT_FIRST + PORTS) / this.#unit) % steps;
+    // A multiple of the unit, else another worker would have the copy's replies.
+    const first = Math.ceil(PORT_FIRST / this.#unit) * this.#unit;
+    const steps = Math.floor((PORTS_END - first) / this.#unit);
+    const from = (Math.floor((port - first) / this.#unit) + steps) % steps;
     const step = (from + Math.floor((steps * (copy + nth * this.copies)) / (this.copies * CANDIDATES + 1))) % steps;
-    return PORT_FIRST + step * this.#unit + (port % this.#unit);
+    return first + step * this.#unit + (port % this.#unit);
   }
 
   #write(key: Int32Array, address: number, port: number): boolean {

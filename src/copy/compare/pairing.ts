@@ -270,7 +270,9 @@ export class Pairing {
     const first = current >= 0 ? current : this.#cells[at + S.Head]! - 1;
     for (let x = first; x >= 0; x = words[x * EX_WORDS + Ex.Next]!) {
       const w = x * EX_WORDS;
-      if (words[w + Ex.Connection] !== connection || !seqBefore(words[w + Ex.TargetBegin]!, ack)) continue;
+      if (words[w + Ex.Connection] !== connection) continue;
+      // What follows on this connection begins later still.
+      if (!seqBefore(words[w + Ex.TargetBegin]!, ack)) break;
       newest = x;
       // Whatever begins now does not answer what came before.
       if ((words[w + Ex.Marks]! & Mark.Apart) !== 0) unanswered = -1;

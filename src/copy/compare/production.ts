@@ -9,8 +9,8 @@ import { Fragment, type Layers } from '../../wire/layers.ts';
 import { IpProtocol } from '../../wire/protocol.ts';
 import { seqDelta } from '../../wire/seq.ts';
 import { TcpFlag, tcpAck, tcpDstPort, tcpFlags, tcpHeaderLen, tcpSeq, tcpSrcPort } from '../../wire/tcp.ts';
-import { clientHash, type IdentityMap } from '../admission.ts';
-import type { Core } from '../core.ts';
+import { clientHash, type IdentityMap, isAdmitted } from '../admission.ts';
+import { Clock, type Core } from '../core.ts';
 import { hashService } from '../service_hash.ts';
 import { CELLS, Cell } from '../session_cells.ts';
 import { httpStatus } from './http_status.ts';
@@ -50,13 +50,14 @@ export class ProductionSide {
     if (service < 0) return false;
     if (targets.serviceOf(view, srcAt + addressBytes, isIpv6, tcpDstPort(view, tcp)) >= 0) return false;
     this.#row.bump(CompareCount.ProductionPackets);
+    this.#readKey(view, srcAt + addressBytes, isIpv6);
+    if (!this.#isAdmitted()) return true;
     const isSyn = (tcpFlags(view, tcp) & TcpFlag.Syn) !== 0;
     const headerLen = tcpHeaderLen(view, tcp);
     const bytes = ipPacketEnd(view, layers, frameEnd) - tcp - headerLen;
     if (bytes <= 0 && !isSyn) return true;
     const status = isSyn ? 0 : httpStatus(view, tcp + headerLen, capturedEnd);
     const serviceHash = hashService(view, srcAt, addressBytes, port);
-    this.#readKey(view, srcAt + addressBytes, isIpv6);
     this.#fanOut(service, serviceHash, view, tcp, bytes, status, arrivedNs);
     return true;
   }
@@ -66,6 +67,14 @@ export class ProductionSide {
     key[1] = key[2] = key[3] = 0;
     const words = isIpv6 ? 4 : 1;
     for (let word = 0; word < words; word++) key[word] = view.getUint32(at + 4 * word);
+  }
+
+  /** As the engine judges the client: replies to others have nothing to be compared with, and need no identities. */
+  #isAdmitted(): boolean {
+    const { clock, options } = this.#core;
+    const key = this.#key;
+    const hash = clientHash(key[0]!, key[1]!, key[2]!, key[3]!);
+    return isAdmitted(hash, options.percent, options.rampNs, clock[Clock.Now]! - clock[Clock.Start]!);
   }
 
   /** To every copy of the session, as `CopyEngine` spreads the client's packets. */
