@@ -9,4 +9,4 @@ export { dataAddress } from '../sys/libc.ts';
 export { anonymousRegion, discardPages, MAP_ALIGN_BYTES } from '../sys/memory.ts';
 export { hasCapability, permissionRemedy } from '../sys/permission.ts';
 export { becomeRealtime } from '../sys/scheduling.ts';
-export { receiveNow } from '../sys/socket.ts';
+export { receiveNow, sendNow } from '../sys/socket.ts';

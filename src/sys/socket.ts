@@ -162,6 +162,14 @@ export function send(fd: number, bytes: Uint8Array, flags: number): number {
   return Number(sendCall(fd, bytes, bytes.byteLength, flags));
 }
 
+/** Bytes of the first `length` that were sent without waiting: 0 = no room now, -1 = the connection is broken. */
+export function sendNow(fd: number, bytes: Uint8Array, length: number): number {
+  const sent = Number(sendCall(fd, bytes, length, MSG_DONTWAIT));
+  if (sent >= 0) return sent;
+  const errno = lastErrno();
+  return errno === Errno.EAGAIN || errno === Errno.EINTR ? 0 : -1;
+}
+
 /** Bytes sent to one address, or -1 (`lastErrno`). */
 export function sendTo(fd: number, bytes: Uint8Array, flags: number, address: Uint8Array): number {
   return Number(sendtoCall(fd, bytes, bytes.byteLength, flags, address, address.byteLength));

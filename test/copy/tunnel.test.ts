@@ -7,11 +7,12 @@ import { Rng } from '../../src/base/rng.ts';
 import { ReplyRouter } from '../../src/copy/intercept/router.ts';
 import { Header, TargetHeader } from '../../src/copy/target_header.ts';
 import type { AgentLink } from '../../src/copy/tunnel/agent_link.ts';
-import { ReplyBatch, TunnelClient, type TunnelState } from '../../src/copy/tunnel/client.ts';
+import { TunnelClient, type TunnelState } from '../../src/copy/tunnel/client.ts';
 import { frameOf } from '../../src/copy/tunnel/frames.ts';
 import { newNonce, proofOf } from '../../src/copy/tunnel/key.ts';
 import { Frame, HELLO_BYTES, MAGIC, TUNNEL_VERSION } from '../../src/copy/tunnel/protocol.ts';
 import { REPLY_BYTES_MAX, writeReply } from '../../src/copy/tunnel/reply.ts';
+import { ReplyBatch } from '../../src/copy/tunnel/reply_batch.ts';
 import {
   openTunnelServer,
   type TunnelLimits,

@@ -22,7 +22,7 @@ import { AgentCell } from './rows.ts';
 
 const BATCHES_MAX = 4;
 /** Clients' frames of a turn, after which it is the replies' turn again. */
-const CLIENT_FRAMES_MAX = 1024;
+const CLIENT_FRAMES_MAX = 256;
 const BATCH_FRAMES = 256;
 const ETHERNET_BYTES = 14;
 const SLL2_BYTES = 20;
@@ -84,6 +84,8 @@ export class AgentLoop {
       this.#compareClocks();
     }
     let frames = this.#takeReplies();
+    // Each reply lets the next request of its session go: it does not wait for what clients have sent meanwhile.
+    this.#emitter.flush();
     frames += this.#takeClients();
     this.finish(now);
     return frames;

@@ -143,8 +143,9 @@ class CopyWorker {
   async #work(dueNs: number, isOver: () => boolean): Promise<void> {
     const endMs = performance.now() + EVENTS_MS;
     for (;;) {
-      let frames = this.#loop.turn();
-      if (this.#tunnel !== null) frames += this.#tunnel.read();
+      // Replies first, and what they let go leaves before clients' packets are looked at.
+      let frames = this.#tunnel === null ? 0 : this.#tunnel.read();
+      frames += this.#loop.turn();
       const nowMs = performance.now();
       if (nowMs - this.#lookedMs >= LOOK_MS) this.#look(nowMs);
       if (frames === 0 && this.#sleep(dueNs)) break;

@@ -1,5 +1,5 @@
 /**
- * HOT: frames of the ring -> records in a slot. Budget 150 ns a reply.
+ * HOT: frames of the ring -> records. Budget 150 ns a reply.
  */
 import type { FrameBatch } from '../../base/batch.ts';
 import { decode } from '../../wire/decode.ts';
@@ -12,7 +12,7 @@ import { readReply, writeReply } from '../tunnel/reply.ts';
 /** One service as the reader compares it: port, 1 where the address matters, 1 where it is IPv6, four words. */
 export const SERVICE_WORDS = 7;
 
-/** Cells of the reader's counters. */
+/** Cells of the reader's counters; how many there are. */
 export const ReaderCount = {
   /** Frames out of the ring. */
   Frames: 0,
@@ -25,6 +25,7 @@ export const ReaderCount = {
   /** Frames that found the ring full. */
   Dropped: 4,
 } as const;
+export const READER_COUNTS = 5;
 
 export class ReplyReader {
   readonly counts: Float64Array;

@@ -13,9 +13,9 @@ import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { deferred } from '../../base/deferred.ts';
 import { OperatorError } from '../../base/errors.ts';
-import { receiveNow } from '../../device/host.ts';
-import type { TargetHeader } from '../target_header.ts';
+import { receiveNow, sendNow } from '../../device/host.ts';
 import { closedText, reasonOf } from './connect_error.ts';
+import { openDescriptor, writableDescriptor } from './descriptor.ts';
 import { FrameReader, frameOf } from './frames.ts';
 import { isProof, newNonce, proofOf } from './key.ts';
 import {
@@ -26,6 +26,7 @@ import {
   FRAME_HEAD_BYTES,
   Frame,
   HELLO_BYTES,
+  LENGTH_BYTES,
   MAGIC,
   PING_PERIOD_MS,
   PROOF_BYTES,
@@ -42,31 +43,12 @@ import {
   type TunnelStatus,
   type Welcome,
 } from './protocol.ts';
-import { decodeReply, replyBytes } from './reply.ts';
+import { replyBytes } from './reply.ts';
+import { ReplyBatch } from './reply_batch.ts';
 import type { TunnelTls } from './server.ts';
 import { writeSessionEntry } from './session_entry.ts';
 import { KEY_WORDS } from './session_key.ts';
 import { SessionMap } from './session_map.ts';
-
-/** Replies as they came: valid during the call of `onReplies`. */
-export class ReplyBatch {
-  bytes: Buffer = Buffer.alloc(0);
-  view: DataView = new DataView(this.bytes.buffer);
-  /** Records lie in [at, end) of `bytes` and `view`; `at` moves with `next`. */
-  at = 0;
-  end = 0;
-  /** Replies that the far end gave up since the last batch because this end did not read. */
-  lost = 0;
-  /** Age of the oldest record when the batch left, µs. */
-  ageUs = 0;
-
-  /** Decodes the next record; false: there is none. */
-  next(into: TargetHeader): boolean {
-    const bytes = decodeReply(this.view, this.at, this.end, into);
-    this.at += bytes;
-    return bytes > 0;
-  }
-}
 
 /** `waiting`: disconnected, and about to try again. `leaving`: connected, but the far end has said that it ends. */
 export type TunnelState = 'idle' | 'connecting' | 'ready' | 'leaving' | 'waiting' | 'closed';
@@ -138,6 +120,10 @@ export class TunnelClient {
   /** The socket's own reading has ended: `receive` reads. */
   isPolled = false;
   #flushing: NodeJS.Immediate | null = null;
+  readonly #flushLater = (): void => {
+    this.#flushing = null;
+    this.flush();
+  };
   #socket: Socket | null = null;
   #reader: FrameReader | null = null;
   #agentNonce: Buffer = Buffer.alloc(0);
@@ -157,8 +143,8 @@ export class TunnelClient {
 
   /** Descriptor of the connection, to wait for together with others; -1: none. */
   get fd(): number {
-    const socket = this.#socket as { readonly _handle?: { readonly fd?: number } | null } | null;
-    return socket?._handle?.fd ?? -1;
+    const socket = this.#socket;
+    return socket === null ? -1 : openDescriptor(socket);
   }
 
   /**
@@ -219,12 +205,16 @@ export class TunnelClient {
 
   /** Sends what `register` and `unregister` have queued. */
   flush(): void {
-    if (this.#flushing !== null) clearImmediate(this.#flushing);
-    this.#flushing = null;
     const used = this.#outUsed;
     this.#outUsed = FRAME_HEAD_BYTES;
     if (used === FRAME_HEAD_BYTES || !this.#isOpen()) return;
-    this.#socket!.write(frameOf(Frame.Sessions, this.#out.subarray(FRAME_HEAD_BYTES, used)));
+    const out = this.#out;
+    out.writeUInt32BE(used - FRAME_HEAD_BYTES + 1, 0);
+    out[LENGTH_BYTES] = Frame.Sessions;
+    const fd = writableDescriptor(this.#socket!);
+    const sent = fd < 0 ? 0 : Math.max(0, sendNow(fd, out, used));
+    if (sent === used) return;
+    this.#socket!.write(Buffer.from(out.subarray(sent, used)));
     if (this.#socket!.writableLength > OUT_QUEUE_BYTES_MAX) this.#lose('the far end takes no registrations');
   }
 
@@ -271,7 +261,7 @@ export class TunnelClient {
     if (!this.#isOpen()) return;
     this.#outUsed = writeSessionEntry(this.#outView, this.#outUsed, operation, key);
     if (this.#outUsed + SESSION_BYTES_V6 > OUT_BYTES) this.flush();
-    else this.#flushing ??= setImmediate(() => this.flush());
+    else this.#flushing ??= setImmediate(this.#flushLater);
   }
 
   #move(state: TunnelState, why: string | null): void {

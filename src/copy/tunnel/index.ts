@@ -1,7 +1,6 @@
 /** The tunnel between agents and the interception: replies' headers one way, registrations the other. */
 export { AgentLink, type LinkEnd } from './agent_link.ts';
 export {
-  ReplyBatch,
   TunnelClient,
   type TunnelClientOptions,
   type TunnelClientStatistics,
@@ -10,6 +9,7 @@ export {
 export { KEY_BYTES_MIN, KEY_FILE_DEFAULT, readKeyFile, writeNewKey } from './key.ts';
 export { TUNNEL_PORT, TUNNEL_VERSION, type TunnelStatus, type Welcome } from './protocol.ts';
 export { decodeReply, keyOfHeader, REPLY_BYTES_MAX, readReply, replyBytes, replyKey, writeReply } from './reply.ts';
+export { ReplyBatch } from './reply_batch.ts';
 export {
   openTunnelServer,
   TUNNEL_LIMITS,

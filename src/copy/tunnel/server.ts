@@ -79,6 +79,17 @@ export class TunnelServer {
     return typeof address === 'object' && address !== null ? address.port : 0;
   }
 
+  /** What it listens with; -1: it is closed. */
+  get fd(): number {
+    return (this.#server as unknown as { readonly _handle?: { readonly fd?: number } | null })._handle?.fd ?? -1;
+  }
+
+  /** Whether an agent is yet to take what was written to it. */
+  get isBackedUp(): boolean {
+    for (const link of this.#links.values()) if (link.isBackedUp) return true;
+    return false;
+  }
+
   /** Agents that have joined. */
   get agents(): Iterable<AgentLink> {
     return this.#links.values();
