@@ -69,7 +69,7 @@ export const INTERCEPT_METRIC_ROWS: readonly MetricRow<InterceptMetrics>[] = [
   },
   {
     name: 'tsintercept_ring_restarts_total',
-    help: 'Times that the thread reading the ring was started again.',
+    help: 'Times that the ring was opened again after its interface was down or gone.',
     kind: 'counter',
     value: (m) => m.ringRestarts,
   },
