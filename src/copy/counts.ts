@@ -92,10 +92,12 @@ export const Count = {
   PoolFull: 64,
   /** Requests whose beginning was sent and whose rest was not: their connection was closed. */
   RequestsCut: 65,
+  /** Sent before the reply to the one before, since their session was behind. */
+  RequestsAhead: 66,
 } as const;
 export type Count = (typeof Count)[keyof typeof Count];
 
-export const COUNTS = 66;
+export const COUNTS = 67;
 
 /** Every counter by name. */
 export function countsByName(counts: Float64Array): Record<keyof typeof Count, number> {

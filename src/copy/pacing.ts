@@ -6,7 +6,8 @@
  * - it has sent some and has been silent for `replyQuietNs`, or
  * - the deadline after the request's arrival has passed: then it is sent anyway, and counted.
  *
- * A client's RST waits otherwise (`mayAbort`).
+ * A session in which many requests wait, and have waited long, catches up: one request more than usual is on its way,
+ * so that the target has the next one when it has answered (`mayGoAhead`). A client's RST waits otherwise (`mayAbort`).
  *
  * The deadline counts from each request's own arrival, so that it bounds the lag of a session, not only of a request.
  * It halves with every late request in a row, down to a 32nd: where a target never answers what production answers
@@ -16,7 +17,7 @@
 import { histogramRecord } from '../base/histogram.ts';
 import { seqDelta } from '../wire/seq.ts';
 import { pairRequest } from './compare/hooks.ts';
-import { Clock, type Core, clearFlag, hasFlag, setDeadline } from './core.ts';
+import { Clock, type Core, clearFlag, hasFlag, setDeadline, setFlag } from './core.ts';
 import { Count } from './counts.ts';
 import { Seg, SegFlag } from './segment_pool.ts';
 import { CELLS, Cell, SessionFlag, TIMES, Time } from './session_cells.ts';
@@ -29,6 +30,9 @@ const FIN_PATIENCE = 16;
 /** Bytes that a reply lacks which is more likely under way than short, and how much longer it must be silent then. */
 const QUIET_BYTES = 65_536;
 const QUIET_PATIENCE = 16;
+/** Packets that wait in a session that is behind, and its lag as a share of the reply deadline. */
+const BEHIND_SEGMENTS = 64;
+const BEHIND_SHARE = 32;
 const REPLY_BYTES_MAX = 0x3fff_ffff;
 /** What begins with an advance of the acknowledgement: requests, and the client's close. */
 const PACED = SegFlag.Boundary | SegFlag.Fin | SegFlag.Reset;
@@ -53,6 +57,7 @@ export function mayBegin(core: Core, s: number, seg: number): boolean {
     core.cells[at + Cell.LateInRow] = 0;
     return true;
   }
+  if (mayGoAhead(core, s, seg)) return true;
   const late = Math.min(core.cells[at + Cell.LateInRow]!, LATE_SHIFT_MAX);
   const shift = (flags & SessionFlag.Hurry) !== 0 ? late + HURRY_SHIFT : late;
   const deadline = core.pool.arrivedNs[seg]! + core.options.replyDeadlineNs / (1 << shift);
@@ -64,6 +69,23 @@ export function mayBegin(core: Core, s: number, seg: number): boolean {
     core.bump(Count.RequestsLate);
     core.cells[at + Cell.LateInRow]! += 1;
   }
+  return true;
+}
+
+/**
+ * Whether a session that is behind may send a request before the reply to the one before. Where each request waits
+ * for a reply that comes by way of three busy programs, a session is as fast as that way is short, and never makes up
+ * what it fell behind by while there was no processor. Many waiting packets tell it from a dialogue with a slow target;
+ * and no session has more than one request ahead until it has caught up and rested.
+ */
+function mayGoAhead(core: Core, s: number, seg: number): boolean {
+  if (core.cells[s * CELLS + Cell.Segments]! < BEHIND_SEGMENTS || core.pairing !== null) return false;
+  if (!core.pool.has(seg, SegFlag.Boundary) || hasFlag(core, s, SessionFlag.Ahead)) return false;
+  const now = core.clock[Clock.Now]!;
+  const behindNs = core.options.replyDeadlineNs / BEHIND_SHARE;
+  if (now - core.pool.arrivedNs[seg]! < behindNs || now - core.times[s * TIMES + Time.Reply]! >= behindNs) return false;
+  setFlag(core, s, SessionFlag.Ahead);
+  core.bump(Count.RequestsAhead);
   return true;
 }
 
@@ -103,6 +125,7 @@ export function noteBegun(core: Core, s: number, seg: number): void {
   if (awaited > 0) {
     // What the target sent beyond production's reply answers pipelined requests, if it is still sending.
     const isQuiet = now - times[s * TIMES + Time.Reply]! >= core.options.replyQuietNs;
+    if (isQuiet && now - core.pool.arrivedNs[seg]! < core.options.replyQuietNs) clearFlag(core, s, SessionFlag.Ahead);
     cells[at + Cell.ReplyBytes] = isQuiet ? 0 : Math.max(0, cells[at + Cell.ReplyBytes]! - awaited);
     cells[at + Cell.SentAck] = ack;
   }

@@ -135,6 +135,8 @@ export const SessionFlag = {
   AckNow: 524288,
   /** The client's bytes known last ended with PSH: a request may begin behind them. */
   PushSeen: 1048576,
+  /** One request is ahead of the target's replies, as the session was behind. */
+  Ahead: 2097152,
 } as const;
 
 export const RecoveryMode = { None: 0, Fast: 1, Loss: 2 } as const;

@@ -224,6 +224,33 @@ t.test('requests wait for replies, with a deadline', (t) => {
   t.end();
 });
 
+t.test('a session that is far behind goes one request ahead of the replies', (t) => {
+  const behind = {
+    habit: 'keep-alive',
+    requests: 400,
+    clients: 1,
+    thinkNs: 0,
+    target: { replyDelayNs: 8 * MS },
+  } as const;
+  const longest = (replyDeadlineNs: number): number => {
+    let longestNs = 0;
+    const sums = each({ ...behind, options: { replyDeadlineNs } }, (stage) => {
+      all(stage);
+      longestNs = Math.max(longestNs, ...stage.lag);
+      const { RequestsAhead, SessionsSeen } = stage.engine.statistics();
+      assert.ok(RequestsAhead <= SessionsSeen, 'one request a session');
+    });
+    t.equal(sums['RequestsLate'], undefined, 'none had to wait for the deadline');
+    return longestNs;
+  };
+  const usual = longest(1_000 * MS);
+  const patient = longest(60_000 * MS);
+  t.ok(usual < patient / 2, `it catches up: ${usual / MS} ms behind at most, else ${patient / MS} ms`);
+  const dialogue = each({ ...behind, requests: 30, target: { replyDelayNs: 50 * MS } }, all);
+  t.equal(dialogue['RequestsAhead'], undefined, 'a dialogue with a slow target keeps its turns');
+  t.end();
+});
+
 t.test('a target that closes, refuses, vanishes', (t) => {
   const closing = { habit: 'keep-alive', requests: 23, target: { replyDelayNs: MS, closeEvery: 5 } } as const;
   const sums = each(closing, all);
