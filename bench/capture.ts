@@ -6,12 +6,12 @@
  *
  *   npm run build && sudo node dist/bench/capture.js [--packets 5000000] [--sizes 64,1514] [--runs 5]
  *     [--tools tscap,tcpdump,dumpcap] [--buffer KIB] [--ring-files N] [--directory /dev/shm] [--backend af_packet]
- *     [--vlan] [--untouched] [--only load,hand-over,rotation,memory,latency] [--memory-seconds 600]
+ *     [--vlan] [--huge] [--only load,hand-over,rotation,memory,latency] [--memory-seconds 600]
  *     [--memory-pps 20000] [--latency-rate 30000] [--latency-seconds 5]
  *
  * `--ring-files N` writes rings of N files of 100 MB. Without it 5 million frames of 1,514 bytes take 7.6 GB of tmpfs.
- * Memory that a virtual machine has never used costs it 8 times as much to fill the first time: before each run as much
- * of it is written and freed again, but with `--untouched`.
+ * A virtual machine may have to get that from its host first, which takes 8 times as long as writing it; rings use the
+ * same memory again. `--huge`: a tmpfs mounted with huge=within_size.
  */
 import fs from 'node:fs';
 import os from 'node:os';
@@ -24,12 +24,12 @@ import {
   countingTools,
   cpuSeconds,
   generate,
+  mountHugeTmpfs,
   residentKib,
   scratchDirectory,
   startCapture,
   type Tool,
   tools,
-  touchMemory,
   tscap,
   writeFrames,
 } from './capture_lab.ts';
@@ -45,7 +45,7 @@ const { values } = parseArgs({
     buffer: { type: 'string', default: '65536' },
     'ring-files': { type: 'string', default: '0' },
     vlan: { type: 'boolean', default: false },
-    untouched: { type: 'boolean', default: false },
+    huge: { type: 'boolean', default: false },
     directory: { type: 'string', default: '/dev/shm' },
     backend: { type: 'string', default: 'af_packet' },
     only: { type: 'string', default: 'load,hand-over,rotation,memory,latency' },
@@ -60,14 +60,9 @@ const RUNS = Number(values.runs);
 const BENCH: CaptureBench = {
   bufferKib: Number(values.buffer),
   ringFiles: Number(values['ring-files']),
-  directory: values.directory,
+  directory: values.huge ? mountHugeTmpfs(values.directory) : values.directory,
   backend: values.backend,
 };
-const RING_FILE_BYTES = 101e6;
-/** Headers of records, and what the kernel needs to know of pages. */
-const RECORD_BYTES_MORE = 64;
-/** Freed memory is not given out again in the order of before. */
-const TOUCHED_SHARE = 1.25;
 /** Files that the runs over a long time keep. */
 const LONG_RUN_FILES = 3;
 
@@ -79,10 +74,7 @@ interface Outcome {
   readonly cpuNs: number;
 }
 
-async function loadRun(lab: Lab, tool: Tool, frames: string, frameBytes: number): Promise<Outcome> {
-  const ringBytes = BENCH.ringFiles > 0 ? BENCH.ringFiles * RING_FILE_BYTES : Number.POSITIVE_INFINITY;
-  if (!values.untouched)
-    touchMemory(BENCH, TOUCHED_SHARE * Math.min(ringBytes, PACKETS * (frameBytes + RECORD_BYTES_MORE)));
+async function loadRun(lab: Lab, tool: Tool, frames: string): Promise<Outcome> {
   const directory = scratchDirectory(BENCH);
   try {
     const running = await startCapture(lab, tool.argv(path.join(directory, 'l.pcap')));
@@ -102,7 +94,8 @@ async function loadRun(lab: Lab, tool: Tool, frames: string, frameBytes: number)
 
 async function load(lab: Lab): Promise<void> {
   const ring = BENCH.ringFiles > 0 ? `, ${BENCH.ringFiles} files of 100 MB` : '';
-  await compare(lab, tools(BENCH, values.tools === '' ? [] : values.tools.split(',')), 'tcpdump', ring);
+  const wanted = tools(BENCH, values.tools === '' ? [] : values.tools.split(','));
+  await compare(lab, wanted, 'tcpdump', ring);
 }
 
 /** The package's own callback against batches, and against `tscap -w /dev/null`. */
@@ -117,7 +110,7 @@ async function compare(lab: Lab, all: readonly Tool[], reference: string, how: s
     const outcomes = new Map<string, Outcome[]>(all.map((tool) => [tool.name, []]));
     for (let run = 0; run < RUNS; run++) {
       for (const tool of all) {
-        const found = await loadRun(lab, tool, frames, size);
+        const found = await loadRun(lab, tool, frames);
         outcomes.get(tool.name)!.push(found);
         const { pps, cpuNs, lost } = found;
         const figures = `${(pps / 1e3).toFixed(0)} kpps, ${cpuNs.toFixed(0)} ns a packet, lost ${lost}`;

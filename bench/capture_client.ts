@@ -68,9 +68,12 @@ class OpenLoop {
     this.#partBytes = new Int32Array(fds.length);
   }
 
-  #send(connection: number): void {
+  /** False: there is no room, as the server is behind. The request is late then, and its latency counts that. */
+  #send(connection: number): boolean {
     const result = writeFrom(this.#fds[connection]!, this.#request.address, this.#requestBytes);
-    if (result !== this.#requestBytes) throw new Error(`a request did not leave whole: ${result}`);
+    if (result === this.#requestBytes) return true;
+    if (result < 0 && isTransient(result)) return false;
+    throw new Error(`a request did not leave whole: ${result}`);
   }
 
   #receive(connection: number): number {
@@ -106,7 +109,7 @@ class OpenLoop {
     while (answered < total) {
       for (let n = 0; n < BURST_MOST && sent < total && start + sent * gapMs <= now; n++, sent++) {
         const connection = sent % connections;
-        this.#send(connection);
+        if (!this.#send(connection)) break;
         this.#sent[connection]!++;
       }
       for (let c = 0; c < connections; c++) {

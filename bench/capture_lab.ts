@@ -1,4 +1,5 @@
 /** What the benchmarks of captures share: frames, the programs and what they say, the generator. */
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -171,24 +172,20 @@ export function scratchDirectory(bench: CaptureBench): string {
   return fs.mkdtempSync(path.join(bench.directory, 'tscap-bench-'));
 }
 
-const TMPFS_MAGIC = 0x0102_1994;
-const CHUNK_BYTES = 4 << 20;
-
 /**
- * Writes and removes `bytes` in the directory, if that is in memory. What a virtual machine has never used before has
- * to come from its host (here 2.9 ns a byte, instead of 0.35), and would be counted as the capture's.
+ * A tmpfs of its own in `directory`, whose memory comes in huge pages (Documentation/admin-guide/mm/transhuge.rst),
+ * gone with this process. Returns where.
  */
-export function touchMemory({ directory }: CaptureBench, bytes: number): void {
-  if (fs.statfsSync(directory).type !== TMPFS_MAGIC) return;
-  const file = path.join(directory, `tscap-bench-touch-${process.pid}`);
-  const chunk = new Uint8Array(CHUNK_BYTES);
-  const fd = fs.openSync(file, 'w');
-  try {
-    for (let done = 0; done < bytes; done += CHUNK_BYTES) fs.writeSync(fd, chunk);
-  } finally {
-    fs.closeSync(fd);
-    fs.rmSync(file);
-  }
+export function mountHugeTmpfs(directory: string): string {
+  const place = fs.mkdtempSync(path.join(directory, 'tscap-bench-huge-'));
+  process.on('exit', () => {
+    spawnSync('umount', ['-l', place]);
+    fs.rmdirSync(place);
+  });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+  const { status, stderr } = spawnSync('mount', ['-t', 'tmpfs', '-o', 'huge=within_size,size=90%', 'tmpfs', place]);
+  if (status !== 0) throw new Error(`no tmpfs with huge pages: ${stderr}`);
+  return place;
 }
 
 /** A capture in host b, on its own processor. */

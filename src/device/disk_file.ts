@@ -3,27 +3,34 @@
  * filling the machine's page cache.
  *
  * Pages leave the cache in windows: writing one to the disk begins when it is complete, and a few windows later it is
- * waited for and dropped. Not kept: O_DIRECT, which wants aligned blocks, so that every record would be copied and a
- * killed process would lose the last block.
+ * dropped. What the disk does not have by then stays for a while: a disk that stands still for a moment does not hold
+ * up whoever writes, until it is `CACHED_BYTES_MAX` behind; then it is waited for. Not kept: O_DIRECT, which wants
+ * aligned blocks, so that every record would be copied and a killed process would lose the last block; waiting for each
+ * window (400 MB/s onto ext4: 1.4 times as long in `write`).
  */
 import fs from 'node:fs';
-import { beginWriteback, dropWritten, IOVEC_BYTES, writeVectors } from '../sys/disk.ts';
+import { beginWriteback, dropClean, dropWritten, IOVEC_BYTES, writeVectors } from '../sys/disk.ts';
 import { Errno } from '../sys/errno.ts';
 import { fileError, isTransient, openFile, seekTo, truncateTo, waitWritable } from '../sys/file.ts';
 import type { VectorList } from './vector_list.ts';
 
 /** Pages are handed to the disk in windows of so many bytes. */
 export const CACHE_WINDOW_BYTES: number = 4 << 20;
-/** Windows that may be on their way to the disk before one is waited for. */
+/** Windows on their way to the disk before one is dropped, and before one is waited for. */
 const WINDOWS_UNDERWAY = 4;
+const WINDOWS_BEHIND = 32;
+/** Windows further back that are tried once more with each. */
+const WINDOWS_AGAIN = 4;
 /** Most bytes of one file that this keeps in the page cache while it is written. */
-export const CACHED_BYTES_MAX: number = (WINDOWS_UNDERWAY + 1) * CACHE_WINDOW_BYTES;
+export const CACHED_BYTES_MAX: number = (WINDOWS_BEHIND + 1) * CACHE_WINDOW_BYTES;
 
 export class DiskFile {
   readonly path: string;
   readonly isFile: boolean;
   /** Bytes in the file. */
   bytes = 0;
+  /** When `settle` was called, by `performance.now()`. */
+  settledMs = 0;
   /** Why the last `write` stopped early: an errno, or 0. */
   errno = 0;
   readonly #fd: number;
@@ -91,11 +98,15 @@ export class DiskFile {
   }
 
   #dropWindows(): void {
+    if (this.bytes - this.#begun < CACHE_WINDOW_BYTES) return;
     while (this.bytes - this.#begun >= CACHE_WINDOW_BYTES) {
       beginWriteback(this.#fd, this.#begun, CACHE_WINDOW_BYTES);
       this.#begun += CACHE_WINDOW_BYTES;
     }
-    while (this.#begun - this.#dropped > WINDOWS_UNDERWAY * CACHE_WINDOW_BYTES) {
+    const end = this.#begun - WINDOWS_UNDERWAY * CACHE_WINDOW_BYTES;
+    const start = Math.max(this.#dropped, end - WINDOWS_AGAIN * CACHE_WINDOW_BYTES);
+    if (end > start) dropClean(this.#fd, start, end - start);
+    while (this.#begun - this.#dropped > WINDOWS_BEHIND * CACHE_WINDOW_BYTES) {
       dropWritten(this.#fd, this.#dropped, CACHE_WINDOW_BYTES);
       this.#dropped += CACHE_WINDOW_BYTES;
     }
@@ -103,14 +114,19 @@ export class DiskFile {
 
   /** Nothing more will be written: begins to write the rest to the disk, without waiting. */
   settle(): void {
+    this.settledMs = performance.now();
     if (this.#dropsPages && this.#open) beginWriteback(this.#fd, this.#begun, 0);
   }
 
   /** Waits until the disk has everything (where pages are dropped), and closes. */
   close(): void {
-    if (!this.#open) return;
+    if (this.#dropsPages && this.#open) dropWritten(this.#fd, 0, 0);
+    this.abandon();
+  }
+
+  /** Closes, and leaves it to the system when the disk has what is in the file. */
+  abandon(): void {
+    if (this.#open && this.#isOwned) fs.closeSync(this.#fd);
     this.#open = false;
-    if (this.#dropsPages) dropWritten(this.#fd, 0, 0);
-    if (this.#isOwned) fs.closeSync(this.#fd);
   }
 }

@@ -41,6 +41,11 @@ export function beginWriteback(fd: number, offset: number, length: number): void
   if (isLinux) nativeSyncRange(fd, offset, length, SYNC_FILE_RANGE_WRITE);
 }
 
+/** Takes pages that the disk already has out of the page cache; does not wait. Linux only, elsewhere nothing. */
+export function dropClean(fd: number, offset: number, length: number): void {
+  if (isLinux) nativeFadvise(fd, offset, length, POSIX_FADV_DONTNEED);
+}
+
 /**
  * Waits until the range is on the disk, then takes its pages out of the page cache. `length` 0: up to the end. Pages
  * of a file system that has no disk (tmpfs) stay. Linux only, elsewhere nothing.

@@ -446,12 +446,12 @@ t.test('written pages leave the page cache', { skip: noDisk }, (t) => {
     const sink = openCaptureSink(spec(file, { pageCache }));
     const maker = new FrameMaker(() => 1500);
     let most = 0;
-    for (let n = 0; n < 16; n++) {
+    for (let n = 0; n < 24; n++) {
       write(sink, maker, 20);
       sink.flush();
       most = Math.max(most, cachedBytes(file));
     }
-    const size = 16 * 20 * 256 * 1516;
+    const size = 24 * 20 * 256 * 1516;
     sink.close();
     if (pageCache === 'keep') t.ok(cachedBytes(file) > size * 0.9, 'kept pages are there: the measure measures');
     else {

@@ -46,8 +46,9 @@ const SMALL_BYTES = 1 << 20;
 const INDEX_RESERVE_BYTES = 16_384;
 /** And where a file ends at the limit, for its statistics. */
 const TRAILER_RESERVE_BYTES = 1024;
-/** Finished files that may still be on their way to the disk, their descriptors open. */
+/** Finished files that may still be on their way to the disk, their descriptors open; and how long they may be. */
 const SETTLING_MAX = 8;
+const SETTLING_MS = 3000;
 
 interface ChainFile {
   readonly path: string;
@@ -94,6 +95,7 @@ export class FileChain {
     if (again >= 0) {
       this.#finished.splice(again, 1);
       this.filesRemoved++;
+      this.#forget(path);
     }
     if (this.#spec.removesOldest) this.#isLimitReached = false;
     this.#path = path;
@@ -123,10 +125,13 @@ export class FileChain {
     else if (file !== null && trailer.length > 0) this.#putTrailer(file, trailer);
     this.#file = null;
     if (file === null || this.#headerDue) return;
+    if (!file.isFile) {
+      file.close();
+      return;
+    }
     file.settle();
     this.#settling.push(file);
-    if (this.#settling.length > SETTLING_MAX) this.settleOne();
-    if (!file.isFile) return;
+    if (this.#settling.length > SETTLING_MAX) this.#settling.shift()!.close();
     this.#finished.push({ path: file.path, bytes: file.bytes });
     this.#note({
       file: file.path,
@@ -139,9 +144,10 @@ export class FileChain {
     this.#channel?.postMessage(file.path);
   }
 
-  /** What may take time: waits for finished files to reach the disk, one a call. */
+  /** Closes a finished file that should be on the disk by now; waits for it where the disk is that much behind. */
   settleOne(): void {
-    this.#settling.shift()?.close();
+    const oldest = this.#settling[0];
+    if (oldest !== undefined && performance.now() - oldest.settledMs >= SETTLING_MS) this.#settling.shift()!.close();
   }
 
   close(): void {
@@ -255,10 +261,7 @@ export class FileChain {
     const oldest = this.#finished.shift();
     if (oldest === undefined) return;
     this.filesRemoved++;
-    // an open descriptor would keep its blocks
-    for (let i = this.#settling.length - 1; i >= 0; i--) {
-      if (this.#settling[i]!.path === oldest.path) this.#settling.splice(i, 1)[0]!.close();
-    }
+    this.#forget(oldest.path);
     try {
       fs.unlinkSync(oldest.path);
     } catch (error) {
@@ -268,6 +271,13 @@ export class FileChain {
       }
     }
     this.#note({ removed: oldest.path, reason: why });
+  }
+
+  /** A finished file is removed or written over: what it had need not reach the disk, and its blocks are free. */
+  #forget(path: string): void {
+    for (let i = this.#settling.length - 1; i >= 0; i--) {
+      if (this.#settling[i]!.path === path) this.#settling.splice(i, 1)[0]!.abandon();
+    }
   }
 
   #note(entry: Record<string, string | number>): void {

@@ -157,12 +157,14 @@ export class PcapngRecords implements RecordFormat {
   putRingHeader(view: DataView, to: number, block: RingBlock, frame: number, caplen: number, tagBytes: number): void {
     const { words } = block;
     const word = frame >>> 2;
-    this.#stamp(words[word + RingWord.Sec]! >>> 0, words[word + RingWord.Nsec]!);
+    const sec = words[word + RingWord.Sec]! >>> 0;
+    if (sec !== this.#baseSec) this.#setBase(sec);
+    const low = this.#baseLow + ((words[word + RingWord.Nsec]! / this.#unitNs) | 0);
     view.setInt32(to, BlockType.EnhancedPacket, LITTLE);
     view.setInt32(to + 4, blockBytes(caplen), LITTLE);
     view.setInt32(to + 8, 0, LITTLE);
-    view.setInt32(to + 12, this.#stampHigh, LITTLE);
-    view.setInt32(to + 16, this.#stampLow, LITTLE);
+    view.setInt32(to + 12, low < TWO_32 ? this.#baseHigh : this.#baseHigh + 1, LITTLE);
+    view.setInt32(to + 16, low, LITTLE);
     view.setInt32(to + 20, caplen, LITTLE);
     view.setInt32(to + 24, words[word + RingWord.Len]! + tagBytes, LITTLE);
   }
@@ -177,8 +179,9 @@ export class PcapngRecords implements RecordFormat {
 
   putTrailer(view: DataView, to: number, caplen: number): void {
     const padding = -caplen & 3;
-    for (let i = 0; i < padding; i++) view.setUint8(to + i, 0);
-    view.setUint32(to + padding, blockBytes(caplen), LITTLE);
+    // its fourth byte is the length's
+    if (padding > 0) view.setInt32(to, 0, LITTLE);
+    view.setInt32(to + padding, blockBytes(caplen), LITTLE);
   }
 
   accepts(batch: FrameBatch, i: number): boolean {
@@ -234,18 +237,20 @@ export class PcapngRecords implements RecordFormat {
 
   /** 64-bit count of units, exact: seconds are split so that no product passes 2^53. Stamps begin in 1970. */
   #stamp(sec: number, nsec: number): void {
-    if (sec !== this.#baseSec) {
-      const seconds = Math.max(sec, 0);
-      const upper = Math.floor(seconds / TWO_16);
-      const high = upper * this.#units;
-      const low = (high & 0xffff) * TWO_16 + (seconds - upper * TWO_16) * this.#units;
-      this.#baseHigh = Math.floor(high / TWO_16) + Math.floor(low / TWO_32);
-      this.#baseLow = low >>> 0;
-      this.#baseSec = sec;
-    }
+    if (sec !== this.#baseSec) this.#setBase(sec);
     const sum = this.#baseLow + Math.floor(nsec / this.#unitNs);
     this.#stampHigh = sum < TWO_32 ? this.#baseHigh : this.#baseHigh + 1;
     this.#stampLow = sum >>> 0;
+  }
+
+  #setBase(sec: number): void {
+    const seconds = Math.max(sec, 0);
+    const upper = Math.floor(seconds / TWO_16);
+    const high = upper * this.#units;
+    const low = (high & 0xffff) * TWO_16 + (seconds - upper * TWO_16) * this.#units;
+    this.#baseHigh = Math.floor(high / TWO_16) + Math.floor(low / TWO_32);
+    this.#baseLow = low >>> 0;
+    this.#baseSec = sec;
   }
 }
 

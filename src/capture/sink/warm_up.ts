@@ -16,6 +16,7 @@ const START_BYTES = 80;
 /** So many that the optimised code is there before they are over: some milliseconds. */
 const ROUNDS = 400;
 const TARGET_BYTES = 1 << 20;
+const START_SEC = 1_800_000_000;
 /** As of a capture without rotation: no small integer, which the code is to know of. */
 const UNLIMITED = Number.MAX_SAFE_INTEGER;
 
@@ -45,6 +46,9 @@ export function warmUp(format: RecordFormat, refers: boolean): void {
 function describe({ words }: RingBlock, n: number): void {
   const word = (n * FRAME_BYTES) >>> 2;
   words[word + RingWord.Next] = FRAME_BYTES;
+  // stamps of several seconds, as large as real ones: pcapng counts them in 64 bits
+  words[word + RingWord.Sec] = START_SEC + (n >>> 3);
+  words[word + RingWord.Nsec] = n * 24_000_000;
   words[word + RingWord.Caplen] = n % 20 === 19 ? FRAME_BYTES - START_BYTES : 60 + (n % 8) * 13;
   words[word + RingWord.Start] = START_BYTES;
   words[word + RingWord.Status] = n === FRAMES - 1 ? RING_HAS_TAG : 0;
