@@ -75,17 +75,23 @@ export class Targets {
     throw new OperatorError('ADDRESS', 'a target is the production service itself: give another --target');
   }
 
-  /** Index of the service that a packet to this address and port is for, or -1. `dstAt`: offset of the address. */
+  /**
+   * Index of the service that a packet to this address and port is for, or -1: one that names the address goes before
+   * one of any address. `dstAt`: offset of the address.
+   */
   serviceOf(view: DataView, dstAt: number, isIpv6: boolean, port: number): number {
     const ports = this.#servicePorts;
+    let general = -1;
     for (let i = 0; i < ports.length; i++) {
       if (ports[i] !== port) continue;
       const service = this.#services[i]!;
       if (this.isIpv6[service.targets[0]!] !== (isIpv6 ? 1 : 0)) continue;
       const address = service.address;
-      if (address === null || isAt(view, dstAt, address)) return i;
+      if (address === null) {
+        if (general < 0) general = i;
+      } else if (isAt(view, dstAt, address)) return i;
     }
-    return -1;
+    return general;
   }
 
   /** Index of the target with this address (four words at `at` of `words`) and port, or -1. */

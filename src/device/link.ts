@@ -89,3 +89,8 @@ export function interfaceExists(name: string): boolean {
 export function linkCounters(name: string): InterfaceCounters | null {
   return interfaceCounters().get(name) ?? null;
 }
+
+/** An interface's name as a part of what sysctl(8) takes: there a dot parts names, so that `eth0.100` is `eth0/100`. */
+export function sysctlName(name: string): string {
+  return name.replaceAll('.', '/');
+}

@@ -199,6 +199,9 @@ t.test('what the far side says of itself', (t) => {
   const odd = { ...ETH0, mtu: 1400, rpFilter: 1 };
   const strange = report({ services: ['81'], facts: { ...report().facts, interfaces: [odd] } });
   t.match(byName(strange), { service: 'warning', rp_filter: 'broken', MTU: 'warning' });
+  const tagged = report({ facts: { ...report().facts, interfaces: [{ ...odd, name: 'eth0.100' }] } });
+  const remedy = farChecks(spec, tagged, 'x:1').find(({ name }) => name === 'rp_filter')!.remedy;
+  t.match(remedy, 'net.ipv4.conf.eth0/100.rp_filter=2', 'a name with a dot is written as sysctl takes it');
   const elsewhere = report({ facts: { ...report().facts, interfaces: [{ ...ETH0, addresses: ['10.92.0.8'] }] } });
   t.match(byName(elsewhere), { address: 'warning' });
   t.end();

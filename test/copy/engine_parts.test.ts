@@ -211,6 +211,11 @@ t.test('targets: services, mirrors, path MTU', (t) => {
   t.equal(targets.serviceOf(view, 0, false, 81), -1);
   view.setUint32(0, 0x0a000002);
   t.equal(targets.serviceOf(view, 0, false, 80), 1, 'any address');
+  const reordered = new Targets(list, [
+    { address: null, port: 80, targets: [1], mirror: false },
+    { address: [0x0a000002], port: 80, targets: [0], mirror: false },
+  ]);
+  t.equal(reordered.serviceOf(view, 0, false, 80), 1, 'an address that is named goes first, whatever the order');
   t.same(
     [targets.fanOut(0), targets.targetOf(0, 0, 9), targets.targetOf(0, 1, 9)],
     [2, 0, 1],

@@ -1,4 +1,5 @@
 /** What a probe's sightings mean: which hop of the path is broken, and what mends it. Pure. */
+import { sysctlName } from '../../device/link.ts';
 import type { HostInterface, ProbeReport } from '../tunnel/probe.ts';
 import { type Check, check, hostPortText } from './check.ts';
 import { answerSeen, hasAddress, type ProbeContext, seen } from './context.ts';
@@ -110,7 +111,7 @@ function silence(evidence: ProbeEvidence, before: ProbeReport | null, after: Pro
     const counted = before !== null && dropped > 0 ? ` (${dropped} packets while the probe ran)` : '';
     return {
       text: `rp_filter=${arrival?.rpFilter ?? 1} on ${name} of ${host} drops packets from clients' addresses${counted}`,
-      remedy: `on ${host}: sysctl -w net.ipv4.conf.${name}.rp_filter=2`,
+      remedy: `on ${host}: sysctl -w net.ipv4.conf.${sysctlName(name)}.rp_filter=2`,
     };
   }
   const refused = after.facts.listenDrops - (before?.facts.listenDrops ?? 0);

@@ -1,4 +1,5 @@
 /** What stands against copying on the far side of the tunnel, as it describes itself. Pure. */
+import { sysctlName } from '../../device/link.ts';
 import type { AgentSpec, AgentTarget } from '../agent/spec.ts';
 import type { HostInterface, ProbeReport } from '../tunnel/probe.ts';
 import type { Welcome } from '../tunnel/protocol.ts';
@@ -88,7 +89,7 @@ function hostChecks(target: AgentTarget, report: ProbeReport): readonly Check[] 
   if (arrival === undefined) return checks;
   const { name, rpFilter, forwards4, forwards6 } = arrival;
   if (target.address.length === 1) {
-    const remedy = `on ${host}: sysctl -w net.ipv4.conf.${name}.rp_filter=2`;
+    const remedy = `on ${host}: sysctl -w net.ipv4.conf.${sysctlName(name)}.rp_filter=2`;
     if (rpFilter === 1) {
       const text = `rp_filter=1 on ${name} of ${host} drops packets from clients' addresses`;
       checks.push(check('far side', 'rp_filter', 'broken', text, { remedy }));

@@ -1,7 +1,7 @@
 /** What stands against an interception on this host, found before anything is changed. */
 import { OperatorError } from '../../base/errors.ts';
 import { hasCapability, ipJson, permissionRemedy } from '../../device/host.ts';
-import { linkFacts } from '../../device/link.ts';
+import { linkFacts, sysctlName } from '../../device/link.ts';
 import { sysctl } from './routes.ts';
 import type { InterceptSpec, ServiceSpec } from './spec.ts';
 
@@ -36,7 +36,8 @@ function checkReversePath(spec: InterceptSpec): void {
     if (Math.max(all, own) !== 1) continue;
     throw new OperatorError(
       'ADDRESS',
-      `rp_filter=1 on ${name} drops packets from the clients' addresses: sysctl -w net.ipv4.conf.${name}.rp_filter=2`,
+      `rp_filter=1 on ${name} drops packets from the clients' addresses: ` +
+        `sysctl -w net.ipv4.conf.${sysctlName(name)}.rp_filter=2`,
     );
   }
 }
