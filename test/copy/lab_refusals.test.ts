@@ -20,7 +20,7 @@ function load(rig: Rig): void {
 }
 
 t.test('targets that cannot be', { skip }, async (t) => {
-  const rig = await makeRig();
+  const rig = await makeRig({ v6: true });
   t.teardown(() => rig.lab.teardown());
   for (const host of [PRODUCTION, '10.92.0.1']) {
     const said = refusal(rig, '--target', `${host}:${PORT}`);
@@ -48,6 +48,7 @@ t.test('targets that cannot be', { skip }, async (t) => {
       2,
       /2 addresses, and each of 3/,
     ],
+    [['--target', `[fd92::9]:${PORT}`, '--client-pool', '198.18.0.0/16'], 2, /for fd92::9 would come from addresses/],
     [['--target', `${TARGET}:${PORT}`, '--client-pool', '127.0.0.0/8'], 2, /no host takes packets from these/],
   ];
   for (const [options, status, stderr] of mistyped) t.match(refusal(rig, ...options), { status, stderr });

@@ -80,7 +80,11 @@ export async function planAgent(request: AgentRequest): Promise<AgentPlan> {
   }
   // What the table itself refuses is found before anything is opened.
   new Targets(targets, services);
-  checkPool(request.clones, [...targets.map(({ host }) => host), ...locals]);
+  checkPool(
+    request.clones,
+    targets.map(({ host }) => host),
+    locals,
+  );
   const packets = packetsOf(request, locals);
   checkSource(packets);
   const replies = await repliesOf(request, targets);

@@ -52,9 +52,14 @@ export function refuseGroup(host: string, kind: 'broadcast' | 'multicast'): neve
 
 const IPV4_FIRST_BITS = { loopback: 127, multicast: 224 } as const;
 
-/** `used`: addresses that somebody has: targets', this host's. */
-export function checkPool({ copies, pool }: CloneSpec, used: Iterable<string>): void {
+/** `targets`, `own`: addresses of targets, and of this host. */
+export function checkPool({ copies, pool }: CloneSpec, targets: readonly string[], own: Iterable<string>): void {
   if (pool === null) return;
+  const other = targets.find((host) => host.includes(':'));
+  if (other !== undefined) {
+    const why = `copies for ${other} would come from addresses that are none`;
+    throw new OperatorError('USAGE', `--client-pool holds IPv4 addresses: ${why}; copy IPv6 clients without it`);
+  }
   if (pool.addresses < copies) {
     const few = `--client-pool has ${pool.addresses} addresses, and each of ${copies} copies needs its own`;
     throw new OperatorError('USAGE', `${few}: give a larger network, as 198.18.0.0/16`);
@@ -65,7 +70,7 @@ export function checkPool({ copies, pool }: CloneSpec, used: Iterable<string>): 
   if (isLoopback || last >>> 24 >= IPV4_FIRST_BITS.multicast || last >>> 24 === 0) {
     throw new OperatorError('USAGE', `--client-pool: no host takes packets from these addresses: ${advice}`);
   }
-  for (const address of used) {
+  for (const address of [...targets, ...own]) {
     if (address.includes(':')) continue;
     const word = addressWords(address)[0] >>> 0;
     if (word < pool.first || word > last) continue;
