@@ -12,7 +12,7 @@ export const Count = {
   /** Packets without a session that cannot begin one (pure ACKs, late FINs). */
   ClientWithoutSession: 6,
   ClientBytes: 7,
-  /** Bytes that the client had sent before. */
+  /** Packets of which the client had sent everything before. */
   ClientRetransmittedPackets: 8,
   ClientOutOfOrder: 9,
   /** Sequence numbers far outside what the session can have. */

@@ -281,9 +281,7 @@ export class CopyEngine {
         for (let word = 0; word < 4; word++) table.key[word] = this.#key[word]!;
         table.key[4] = packet.clientPort << 16;
         if (!this.#identities.map(table.key, copy)) {
-          // As with every other cause: what could begin a session counts, not what only goes with one.
-          const isTry = (packet.flags & TcpFlag.Syn) !== 0 || packet.payloadBytes > 0;
-          core.bump(isTry ? Count.ShedCollision : Count.ClientWithoutSession);
+          this.#shedCollision();
           continue;
         }
         table.key[4] = (table.key[4]! & 0xffff0000) | targets.targetOf(service, nth, portHash);
@@ -302,7 +300,8 @@ export class CopyEngine {
     const core = this.core;
     const oldest = core.table.lookup();
     if ((core.packet.flags & TcpFlag.Syn) !== 0) {
-      this.#takeSyn(oldest, serviceHash);
+      if (oldest >= 0 && this.#isTaken(oldest, serviceHash)) this.#shedCollision();
+      else this.#takeSyn(oldest, serviceHash);
       return;
     }
     if (oldest < 0) {
@@ -310,8 +309,24 @@ export class CopyEngine {
       return;
     }
     const s = this.#incarnation(oldest);
-    if (core.cells[s * CELLS + Cell.Service] !== serviceHash) core.bump(Count.ShedCollision);
+    if (core.cells[s * CELLS + Cell.Service] !== serviceHash) this.#shedCollision();
     else takeClientPacket(core, s);
+  }
+
+  /** What could begin a session counts, not what only goes with one. */
+  #shedCollision(): void {
+    const { flags, payloadBytes } = this.core.packet;
+    const isTry = (flags & TcpFlag.Syn) !== 0 || payloadBytes > 0;
+    this.core.bump(isTry ? Count.ShedCollision : Count.ClientWithoutSession);
+  }
+
+  /** The client speaks from these ports with another service that has the same target, and goes on with that. */
+  #isTaken(oldest: number, serviceHash: number): boolean {
+    const { cells } = this.core;
+    let newest = oldest;
+    while (cells[newest * CELLS + Cell.Newer]! >= 0) newest = cells[newest * CELLS + Cell.Newer]!;
+    if (cells[newest * CELLS + Cell.Service] === serviceHash) return false;
+    return !hasFlag(this.core, newest, SessionFlag.ClientFin | SessionFlag.ClientReset);
   }
 
   /** The newest incarnation that the packet at hand can belong to. */

@@ -112,8 +112,6 @@ function open(core: Core, s: number, h: Int32Array): void {
   initialWindow(core, s);
   if (isFirstTry) sampleRtt(core, s, now - startedAt);
   core.bump(Count.ConnectionsOpened);
-  if (hasFlag(core, s, SessionFlag.FreePass) && hasFlag(core, s, SessionFlag.HasIsn))
-    core.bump(Count.ConnectionsRenewed);
   move(core, s, State.Open);
   setFlag(core, s, SessionFlag.AckNow);
   afterSegment(core, s);

@@ -166,6 +166,12 @@ t.test('what begins no session', (t) => {
   b.client({});
   b.client({ dst: [10, 0, 0, 2], flags: ACK, seq: 1001, payload: bytes('x') });
   t.equal(b.engine.statistics().ShedCollision, 1, 'the same ports at another service are no packets of this session');
+  b.client({ dst: [10, 0, 0, 2], flags: ACK, seq: 1001 });
+  t.equal(b.engine.statistics().ShedCollision, 1, 'acknowledgements do not count');
+  b.client({ dst: [10, 0, 0, 2], seq: 70_000 });
+  t.equal(b.engine.statistics().ShedCollision, 2, 'nor is a SYN there a port used again');
+  t.equal(b.engine.sessionsOpen, 1, 'the session goes on');
+  t.equal(b.engine.statistics().SessionsSeen, 1);
   t.end();
 });
 

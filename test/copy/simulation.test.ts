@@ -255,6 +255,8 @@ t.test('a target that closes, refuses, vanishes', (t) => {
   const closing = { habit: 'keep-alive', requests: 23, target: { replyDelayNs: MS, closeEvery: 5 } } as const;
   const sums = each(closing, all);
   t.ok(sums['ConnectionsRenewed']! > 0, 'sessions outlive their connections');
+  const others = sums['ConnectionsOpened']! - sums['SessionsSeen']!;
+  t.equal(sums['ConnectionsRenewed'], others, 'each connection but a session’s first is counted once as renewed');
   each({ ...closing, targetLink: ROUGH, replyLink: ROUGH }, (stage) => {
     assert.ok(stage.delivered.size >= 0.97 * stage.sent.size, 'also over bad links');
     for (const times of stage.delivered.values()) assert.ok(times <= 2);

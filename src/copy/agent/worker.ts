@@ -24,8 +24,9 @@ const EVENTS_MS = 100;
 /** Longest sleep while the tunnel needs the event loop: over TLS, and until it is connected again. */
 const TUNNEL_SLEEP_MS = 10;
 const LOOK_MS = 200;
-/** Segments given back since the last time that are worth giving their pages back: some megabytes. */
+/** Segments given back since the last time that are worth giving their pages back: while others wait, and at rest. */
 const TRIM_SEGMENTS = 2_048;
+const TRIM_SEGMENTS_AT_REST = 256;
 /** Longer than a reply takes from a target to this host. */
 const QUIET_MS = 100;
 /** Longer than the kernel keeps a block that is not full. */
@@ -196,7 +197,7 @@ class CopyWorker {
   /** Gives memory back that a backlog took, once it is over. */
   #trim(): void {
     const { pool } = this.#engine.core;
-    if (pool.free - pool.freeMin < TRIM_SEGMENTS) return;
+    if (pool.free - pool.freeMin < (pool.used === 0 ? TRIM_SEGMENTS_AT_REST : TRIM_SEGMENTS)) return;
     pool.forEachIdle(MAP_ALIGN_BYTES, (from, to) => discardPages(pool.region, from, to));
     pool.freeMin = pool.free;
   }
