@@ -37,11 +37,8 @@ export function takeClientPacket(core: Core, s: number): void {
     takeReset(core, s);
     return;
   }
-  if (!hasFlag(core, s, SessionFlag.AckKnown)) {
-    setFlag(core, s, SessionFlag.AckKnown);
-    cells[at + Cell.StoredAck] = packet.ack;
-    cells[at + Cell.SentAck] = packet.ack;
-  }
+  // A SYN, which may carry data, acknowledges nothing.
+  if (!hasFlag(core, s, SessionFlag.AckKnown) && (packet.flags & TcpFlag.Syn) === 0) learnAck(core, s);
   const span = packet.payloadBytes + (packet.flags & TcpFlag.Fin);
   if (span === 0) return;
   const distance = seqDelta(cells[at + Cell.ClientNext]!, packet.seq);
@@ -61,6 +58,18 @@ export function takeClientPacket(core: Core, s: number): void {
   }
   if (hasFlag(core, s, SessionFlag.Skipping) && !resumes(core, s, distance)) return;
   store(core, s, distance);
+}
+
+/** The first acknowledgement that is seen: what came before, on the SYN, has seen no more of production than that. */
+function learnAck(core: Core, s: number): void {
+  const { cells, packet, pool } = core;
+  const at = s * CELLS;
+  setFlag(core, s, SessionFlag.AckKnown);
+  cells[at + Cell.StoredAck] = packet.ack;
+  cells[at + Cell.SentAck] = packet.ack;
+  for (let seg = cells[at + Cell.Head]!; seg >= 0; seg = pool.get(seg, Seg.Next)) {
+    pool.set(seg, Seg.ClientAck, packet.ack);
+  }
 }
 
 /** Passes the packet over, unless a request begins with it: then the session goes on with that. */

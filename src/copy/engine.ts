@@ -370,12 +370,24 @@ export class CopyEngine {
     const next = seqAdd(packet.seq, 1) | 0;
     cells[at + Cell.ClientNext] = next;
     cells[at + Cell.ClientSent] = next;
-    if (oldest < 0) {
-      connect(core, s);
-      return;
+    if (oldest < 0) connect(core, s);
+    else {
+      move(core, s, State.Held);
+      this.#hurry(oldest, s);
     }
-    move(core, s, State.Held);
-    this.#hurry(oldest, s);
+    if (packet.payloadBytes > 0) this.#takeSynData(s);
+  }
+
+  /** Fast Open (RFC 7413): production may take the data on a SYN, and then the client does not send it again. */
+  #takeSynData(s: number): void {
+    const { packet } = this.core;
+    const { flags, seq } = packet;
+    packet.seq = seqAdd(seq, 1) | 0;
+    // What fits a SYN is all of a request, or more of it follows that acknowledges nothing more.
+    packet.flags = flags | TcpFlag.Psh;
+    takeClientPacket(this.core, s);
+    packet.seq = seq;
+    packet.flags = flags;
   }
 
   /** The older incarnations' clients have gone: what they sent is delivered, without much waiting. */

@@ -147,6 +147,28 @@ t.test('mirrors and clones: every copy is a session of its own', (t) => {
   t.end();
 });
 
+t.test('data on a SYN (Fast Open) is a request, whether production took it or the client sends it again', (t) => {
+  for (const isTaken of [true, false]) {
+    const b = new Bench();
+    const [syn] = b.client({ mss: 1400, ts: [1, 0], payload: bytes('GET /a'), extra: [34, 2] });
+    t.equal(syn!.payload.length, 0, 'not on our SYN, as the target may not know Fast Open');
+    b.client({ seq: 1007, ack: 700, flags: ACK, ts: [2, 1] });
+    const opened = b.answer(syn!, { flags: SYN | ACK, mss: 1460, ts: [500, 1] });
+    t.same(
+      opened.map(({ seq, payload }) => [seq, new TextDecoder().decode(payload)]),
+      [[1001, 'GET /a']],
+      'with our acknowledgement',
+    );
+    if (!isTaken) t.same(b.client({ seq: 1001, ack: 700, flags: ACK | PSH, ts: [2, 1], payload: bytes('GET /a') }), []);
+    const next = { seq: 1007, ack: 705, flags: ACK | PSH, ts: [3, 1] as [number, number], payload: bytes('GET /b') };
+    t.same(b.client(next), [], 'the next request waits for the reply');
+    const sent = b.answer(opened[0]!, { seq: 9001, payload: bytes('reply'), ts: [501, 2] });
+    t.equal(new TextDecoder().decode(sent[0]!.payload), 'GET /b');
+    t.equal(b.engine.statistics().RequestsSent, 2);
+  }
+  t.end();
+});
+
 t.test('what begins no session', (t) => {
   const none = new Bench({ options: { percent: 0 } });
   t.same(none.client({}), []);
