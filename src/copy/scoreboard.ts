@@ -93,48 +93,52 @@ export function relaxDistance(core: Core, s: number): void {
 export function noteSacks(core: Core, s: number, h: Int32Array): boolean {
   const blocks = Math.min(h[Header.SackBlocks]!, SACK_CELLS / 2);
   const known = core.sacks;
-  const from = s * SACK_CELLS;
+  const at = s * SACK_CELLS;
   let isNew = false;
   for (let b = 0; b < blocks; b++) {
-    let left = h[Header.Sack0 + 2 * b]!;
-    let right = h[Header.Sack0 + 2 * b + 1]!;
+    const left = h[Header.Sack0 + 2 * b]!;
+    const right = h[Header.Sack0 + 2 * b + 1]!;
     // RFC 2883: bytes that came twice. The first of them had been late, if they were sent again since others had come.
     if (b === 0 && !seqAfter(right, h[Header.Ack]!)) {
       const isSentTwice = core.cells[s * CELLS + Cell.Recovery] === RecoveryMode.Fast;
       if (isSentTwice && seqAfter(right, left)) noteOvertaken(core, s, seqDelta(left, right));
       continue;
     }
-    // Most blocks stood in the acknowledgement before, or have grown at one end since.
-    for (let cell = from; cell < from + SACK_CELLS; cell += 2) {
+    // Most blocks stood in the acknowledgement before, or have grown at one end since: that end is looked at.
+    let from = left;
+    let to = right;
+    for (let cell = at; cell < at + SACK_CELLS; cell += 2) {
       const knownLeft = known[cell]!;
       const knownRight = known[cell + 1]!;
       if (knownLeft === knownRight) continue;
-      if (left === knownLeft && seqAfter(right, knownRight)) left = knownRight;
-      else if (right === knownRight && seqBefore(left, knownLeft)) right = knownLeft;
-      else if (left === knownLeft && right === knownRight) right = left;
+      if (left === knownLeft && !seqBefore(right, knownRight)) from = knownRight;
+      else if (right === knownRight && seqBefore(left, knownLeft)) to = knownLeft;
     }
-    if (left !== right && noteSack(core, s, left, right)) isNew = true;
+    if (seqBefore(from, to) && noteSack(core, s, left, right, from, to)) isNew = true;
   }
   for (let b = 0; b < SACK_CELLS / 2; b++) {
-    known[from + 2 * b] = b < blocks ? h[Header.Sack0 + 2 * b]! : 0;
-    known[from + 2 * b + 1] = b < blocks ? h[Header.Sack0 + 2 * b + 1]! : 0;
+    known[at + 2 * b] = b < blocks ? h[Header.Sack0 + 2 * b]! : 0;
+    known[at + 2 * b + 1] = b < blocks ? h[Header.Sack0 + 2 * b + 1]! : 0;
   }
   return isNew;
 }
 
-/** Marks the segments that a SACK block names; returns whether any is new. */
-function noteSack(core: Core, s: number, left: number, right: number): boolean {
+/**
+ * Marks the segments of [from, to) that a SACK block names, or that are named by it and the ones before: packets may be
+ * parts of segments. Returns whether any is new.
+ */
+function noteSack(core: Core, s: number, left: number, right: number, from: number, to: number): boolean {
   const { cells, pool } = core;
   const at = s * CELLS;
   const una = cells[at + Cell.SndUna]!;
   if (!seqAfter(right, left) || seqBefore(left, una) || seqAfter(right, cells[at + Cell.SndNxt]!)) return false;
   const last = cells[at + Cell.SackedLast]!;
-  const isBehind = last >= 0 && !seqBefore(left, pool.get(last, Seg.TargetSeq));
+  const isBehind = last >= 0 && !seqBefore(from, pool.get(last, Seg.TargetSeq));
   const end = cells[at + Cell.NextSend]!;
   let isNew = false;
   for (let seg = isBehind ? last : cells[at + Cell.Head]!; seg >= 0 && seg !== end; seg = pool.get(seg, Seg.Next)) {
     const first = pool.get(seg, Seg.TargetSeq);
-    if (!seqBefore(first, right)) break;
+    if (!seqBefore(first, to)) break;
     const span = pool.targetSpan(seg);
     if (seqBefore(first, left) || seqDelta(first, right) < span || pool.has(seg, SegFlag.Sacked)) continue;
     noteArrived(core, s, seg);

@@ -115,6 +115,11 @@ t.test('a backlog drains at nearly the rate of the wire, whatever is lost on it'
   t.equal(lossy.sums.get('RetransmittedTimeout'), undefined, 'no time-out, also where what was sent again is lost');
   within('1 % of acknowledgements lost as well', uploads({ replyLink: { loss: 0.01 } }, { loss: 0.01 }), 1.4);
   within('1 % lost, without SACK', uploads({ hasSack: false }, { loss: 0.01 }), 6);
+  const cut = uploads({ mtu: 700 }, { loss: 0.01 });
+  t.ok(
+    cut.sums.get('RetransmittedFast')! < 0.02 * cut.sums.get('DataPackets')!,
+    'segments of two packets, named by halves',
+  );
   const overtaken = uploads({}, { jitterNs: 100_000 });
   within('packets that overtake one another', overtaken, 1.5);
   t.ok(overtaken.sums.get('RetransmittedFast')! < 0.05 * overtaken.sums.get('DataPackets')!, 'few are sent in vain');

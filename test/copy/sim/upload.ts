@@ -24,6 +24,7 @@ export interface UploadScene {
   readonly targetLink: Partial<LinkTraits>;
   readonly replyLink?: Partial<LinkTraits>;
   readonly hasSack?: boolean;
+  readonly mtu?: number;
   /** Times at which the wire to the target is down, ns. */
   readonly gap?: readonly [number, number];
   /** Replies of this time come at its end. */
@@ -62,7 +63,7 @@ class Upload {
     const room = 2 * scene.bytes + (1 << 20);
     this.#engine = new CopyEngine({
       targets: new Targets(
-        [{ address: [0x0a000009], port: TARGET.port, mtu: 1500 }],
+        [{ address: [0x0a000009], port: TARGET.port, mtu: scene.mtu ?? 1500 }],
         [{ address: null, port: PRODUCTION.port, targets: [0], mirror: false }],
       ),
       emitter: this.#emitter(),
@@ -112,7 +113,7 @@ class Upload {
     this.#capture({ seq: (ISN + 1) >>> 0 });
     for (let sent = 0; sent < bytes; sent += PIECE) {
       const payload = new Uint8Array(Math.min(PIECE, bytes - sent));
-      for (const byte of [0, payload.length - 1]) payload[byte] = pattern(sent + byte);
+      for (let byte = 0; byte < payload.length; byte++) payload[byte] = pattern(sent + byte);
       const isLast = sent + payload.length === bytes;
       this.#capture({ seq: (ISN + 1 + sent) >>> 0, flags: isLast ? ACK | PSH : ACK, payload });
     }
