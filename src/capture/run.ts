@@ -14,6 +14,8 @@ import { type CaptureOptions, SNAPLEN_MAX } from './spec.ts';
 
 /** Between looks at the clock, the counters and the orders. */
 const TICK_MS = 100;
+/** Between turns of the event loop, which hears of files that other threads have closed. */
+const TURN_MS = 2000;
 
 /** Where frames end, as plain data. At least one. */
 export interface OutputSpec {
@@ -119,7 +121,7 @@ export class OpenedRun {
     const plain = printer === null && stages.length === 0 && this.#blocksThread ? this.#sink : null;
     if (plain !== null && this.#capture.movesBlocks) {
       plain.prepareBlocks();
-      this.#moveBlocks(plain);
+      await this.#moveBlocks(plain);
       return;
     }
     let tickedMs = performance.now();
@@ -145,14 +147,19 @@ export class OpenedRun {
     if (this.#sink === null && this.#start.output.sink !== null) this.#openSink(this.#fileInterfaces());
   }
 
-  /** From the ring to the file, nothing in between: no batch, and no turn of the event loop. */
-  #moveBlocks(sink: CaptureSink): void {
+  /** From the ring to the file, nothing in between: no batch, and a turn of the event loop only now and then. */
+  async #moveBlocks(sink: CaptureSink): Promise<void> {
     let tickedMs = performance.now();
+    let turnedMs = tickedMs;
     while (this.#capture.moveBlocks(sink, TICK_MS / 2)) {
       const nowMs = performance.now();
       if (nowMs - tickedMs >= TICK_MS) {
         tickedMs = nowMs;
         this.#tick();
+      }
+      if (nowMs - turnedMs >= TURN_MS) {
+        turnedMs = nowMs;
+        await new Promise((resolve) => setImmediate(resolve));
       }
       if (!sink.ended) continue;
       this.#publish();

@@ -130,3 +130,21 @@ export class DiskFile {
     this.#open = false;
   }
 }
+
+/**
+ * Removes a file. What was in it is given back by another thread, when the descriptor that is still open closes: on the
+ * calling one that took 0.2 to 0.4 ms a megabyte. Throws what `fs.unlinkSync` throws.
+ */
+export function unlinkElsewhere(path: string): void {
+  let fd = -1;
+  try {
+    fd = fs.openSync(path, 'r');
+  } catch {
+    // unlinking says what is wrong
+  }
+  try {
+    fs.unlinkSync(path);
+  } finally {
+    if (fd >= 0) fs.close(fd, () => {});
+  }
+}

@@ -60,6 +60,27 @@ t.test('a pipe that is asked for its next file stays the only one', (t) => {
   t.end();
 });
 
+t.test('a name that comes again is a new file: nobody waits until the old one is emptied', (t) => {
+  const folder = scratch(t);
+  const rotation = { naming: 'tcpdump', fileBytes: 1000, files: 2 } as const;
+  const sink = openCaptureSink(spec(path.join(folder, 'r'), { rotation }));
+  const maker = new FrameMaker(() => 60);
+  sink.writeBatch(maker.next(14));
+  sink.flush();
+  const first = path.join(folder, 'r0');
+  const reader = fs.openSync(first, 'r');
+  const bytes = fs.fstatSync(reader).size;
+  sink.writeBatch(maker.next(28));
+  sink.close();
+  t.strictSame(fs.readdirSync(folder).toSorted(), ['r0', 'r1']);
+  t.equal(sink.stats.filesRemoved, 2, 'both names came again');
+  t.ok(fs.statSync(first).ino !== fs.fstatSync(reader).ino);
+  t.equal(fs.fstatSync(reader).size, bytes, 'who reads the old one reads it to its end');
+  t.equal(fs.readFileSync(first).readUInt32BE(PCAP_HEADER_BYTES + 16), 2 * 13, 'the third file: 13 frames are in each');
+  fs.closeSync(reader);
+  t.end();
+});
+
 t.test('a rotation while the compressor’s block is empty', { skip: hasZstd() }, (t) => {
   const folder = scratch(t);
   const sink = openCaptureSink(

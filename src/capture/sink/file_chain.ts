@@ -10,7 +10,7 @@ import fs from 'node:fs';
 import { BroadcastChannel } from 'node:worker_threads';
 import { OperatorError } from '../../base/errors.ts';
 import { groupDigits } from '../../base/units.ts';
-import { DiskFile } from '../../device/disk_file.ts';
+import { DiskFile, unlinkElsewhere } from '../../device/disk_file.ts';
 import { anonymousRegion, describeErrno, Errno } from '../../device/host.ts';
 import { VectorList } from '../../device/vector_list.ts';
 import { refuseWhileRead } from '../../pcap/open_files.ts';
@@ -21,6 +21,8 @@ export interface ChainSpec {
   readonly removesOldest: boolean;
   /** Finished and current files that are kept; 0: all. */
   readonly filesKept: number;
+  /** Removed files are freed by other threads. For threads whose event loop turns now and then. */
+  readonly freesElsewhere: boolean;
   readonly indexPath: string | null;
   /** Name of a BroadcastChannel that is told the path of each finished file. */
   readonly finishedChannel: string | null;
@@ -96,6 +98,7 @@ export class FileChain {
       this.#finished.splice(again, 1);
       this.filesRemoved++;
       this.#forget(path);
+      this.#replace(path);
     }
     if (this.#spec.removesOldest) this.#isLimitReached = false;
     this.#path = path;
@@ -263,7 +266,7 @@ export class FileChain {
     this.filesRemoved++;
     this.#forget(oldest.path);
     try {
-      fs.unlinkSync(oldest.path);
+      this.#unlink(oldest.path);
     } catch (error) {
       // somebody else has removed or moved it: it takes no room here any more
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
@@ -271,6 +274,20 @@ export class FileChain {
       }
     }
     this.#note({ removed: oldest.path, reason: why });
+  }
+
+  #unlink(path: string): void {
+    if (this.#spec.freesElsewhere) unlinkElsewhere(path);
+    else fs.unlinkSync(path);
+  }
+
+  /** A file of this run whose name comes again: emptying a large one takes long, a new one is there at once. */
+  #replace(path: string): void {
+    try {
+      this.#unlink(path);
+    } catch {
+      // gone, or in a directory that is not ours to change: it is emptied where it is
+    }
   }
 
   /** A finished file is removed or written over: what it had need not reach the disk, and its blocks are free. */

@@ -29,6 +29,7 @@ export function openCaptureSink(spec: CaptureSinkSpec, nowMs: number = Date.now(
     diskBytesMax: spec.diskBytesMax ?? 0,
     removesOldest: spec.diskFull !== 'stop',
     filesKept: rotation.filesKept,
+    freesElsewhere: spec.compress === undefined,
     indexPath: spec.indexPath ?? null,
     finishedChannel: spec.finishedChannel ?? null,
   };
