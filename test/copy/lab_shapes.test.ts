@@ -22,7 +22,7 @@ t.test('shapes', { skip }, async (t) => {
   rig.watchStrays();
   await rig.startLineServers({ greets: true });
   await rig.startIntercept('tunnel', [PORT, LINE_PORT]);
-  await rig.startAgent(...BOTH, ...rig.interceptOptions('tunnel'));
+  await rig.startAgent(...BOTH, ...rig.interceptOptions('tunnel'), '--json');
   for (const [name, clients] of SHAPES) {
     rig.clearLogs();
     await rig.runLineClients({ seconds: 0.7, connections: 12, ...clients });
@@ -33,18 +33,22 @@ t.test('shapes', { skip }, async (t) => {
   const pipelined = rig.wrkScript(
     'init = function() all = wrk.format("GET", "/many"):rep(8) end\nrequest = function() return all end\n',
   );
-  const loads = {
-    pipelined: ['-s', pipelined, `http://${PRODUCTION}:${PORT}/`],
-    '1 MiB': [`http://${PRODUCTION}:${PORT}/1m`],
-  };
-  for (const [name, options] of Object.entries(loads)) {
+  // Requests in flight on each connection: wrk ends with a reset, which may come to one server before they are read.
+  const loads = [
+    { name: 'pipelined', options: ['-s', pipelined, `http://${PRODUCTION}:${PORT}/`], inFlight: 8 },
+    { name: '1 MiB', options: [`http://${PRODUCTION}:${PORT}/1m`], inFlight: 1 },
+  ];
+  const results = [];
+  for (const { name, options, inFlight } of loads) {
     rig.clearLogs();
     rig.clients.run(['wrk', '-t1', '-c3', '-d1', ...options], { timeoutMs: 60_000 });
-    const found = await rig.compare(20_000);
-    t.ok(found.production > 10, `${name}: ${found.production} requests`);
-    t.match(found, { missing: 0, extra: 0 }, 'all of them');
+    results.push({ name, givenUpMax: 3 * inFlight, found: await rig.compare(10_000) });
   }
-  await rig.stopAgent();
+  const counts = (await rig.stopAgent()).trim().split('\n').at(-1);
+  for (const { name, givenUpMax, found } of results) {
+    t.ok(found.production > 10, `${name}: ${found.production} requests`);
+    t.ok(found.missing <= givenUpMax && found.extra <= givenUpMax, 'all but what was given up', { found, counts });
+  }
   t.equal(rig.strays(), 0, 'no packet of the test server reached clients or router');
 });
 
