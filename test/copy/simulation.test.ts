@@ -53,6 +53,16 @@ t.test('every request arrives, whole and once, at any loss in every direction', 
   t.end();
 });
 
+t.test('a probe that repeats a segment which has arrived already', (t) => {
+  const loss = 0.05;
+  const links = { clientLink: { loss }, targetLink: { loss }, replyLink: { loss } };
+  const stage = new Stage({ habit: 'post', requests: 2, ...links, seed: 1_063_720_708 });
+  stage.run();
+  stage.assertAllDelivered();
+  t.pass('all delivered');
+  t.end();
+});
+
 t.test('a perfect path costs no retransmission, and requests leave from where they lay', (t) => {
   const sums = each({ habit: 'keep-alive', requests: 20 }, all);
   for (const name of [
