@@ -95,7 +95,7 @@ function shedCauses({ counts }: AgentSnapshot): string[] {
     [counts.ShedCollision, 'tries for which no address and port was free'],
     [counts.ShedLoad, 'tries over the processor limit, at the end, or without interception'],
     [counts.DroppedByPolicy, 'sessions by --when-full drop'],
-    [counts.ClientNotAdmitted, 'packets of clients outside --percent'],
+    [counts.ClientNotAdmitted, 'packets of clients outside --percent, or whom the target answers itself'],
   ]);
 }
 

@@ -36,6 +36,7 @@ import { type EngineOptions, engineOptions } from './options.ts';
 import { sendReset } from './packet_builder.ts';
 import { hashService } from './service_hash.ts';
 import { CELLS, Cell, SessionFlag, TIMES, Time } from './session_cells.ts';
+import { SparedNetworks } from './spared.ts';
 import { isConnected, State } from './states.ts';
 import { Header, TargetHeader } from './target_header.ts';
 import { afterTooLong, takeTargetHeader } from './target_side.ts';
@@ -61,6 +62,7 @@ export interface EngineParts {
 export class CopyEngine {
   readonly core: Core;
   readonly #identities: IdentityMap;
+  #spared: SparedNetworks = new SparedNetworks([]);
   readonly #key: Int32Array = new Int32Array(5);
   readonly #header: TargetHeader = new TargetHeader();
 
@@ -218,6 +220,17 @@ export class CopyEngine {
     return connections;
   }
 
+  /** Networks that no copy comes from, from now on: sessions from there end without a packet. */
+  spare(networks: SparedNetworks): void {
+    const { cells, table } = this.core;
+    this.#spared = networks;
+    if (networks.count === 0) return;
+    for (let s = 0; s < table.capacity; s++) {
+      if (stateOf(this.core, s) === State.Free) continue;
+      if (networks.holds(cells, s * CELLS, hasFlag(this.core, s, SessionFlag.Ipv6))) endSession(this.core, s);
+    }
+  }
+
   /** Ends a session without a packet; false: there is none. `words`: four address words as the target sees them. */
   forget(words: Int32Array, clientPort: number, target: number): boolean {
     const key = this.core.table.key;
@@ -282,6 +295,10 @@ export class CopyEngine {
         table.key[4] = packet.clientPort << 16;
         if (!this.#identities.map(table.key, copy)) {
           this.#shedCollision();
+          continue;
+        }
+        if (this.#spared.count > 0 && this.#spared.holds(table.key, 0, packet.isIpv6)) {
+          core.bump(Count.ClientNotAdmitted);
           continue;
         }
         table.key[4] = (table.key[4]! & 0xffff0000) | targets.targetOf(service, nth, portHash);

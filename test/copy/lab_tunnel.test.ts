@@ -4,12 +4,12 @@ import path from 'node:path';
 import t from 'tap';
 import { labUnavailable } from '../../lab/availability.ts';
 import type { LabProcess } from '../../lab/process.ts';
-import { makeRig, PORT, PRODUCTION, type Rig, ROOT, TARGET } from './lab_rig.ts';
+import { clientAddresses, makeRig, PORT, PRODUCTION, type Rig, ROOT, TARGET } from './lab_rig.ts';
 
 // A machine that is shared needs longer.
 t.setTimeout(180_000);
 
-const skip = labUnavailable('nginx', 'wrk', 'tcpdump', 'curl') ?? false;
+const skip = labUnavailable('nginx', 'wrk', 'tcpdump', 'curl', 'nft') ?? false;
 const URL_OF = `http://${PRODUCTION}:${PORT}`;
 const TSINTERCEPT = path.join(ROOT, 'dist/src/cli/tsintercept.js');
 
@@ -93,4 +93,31 @@ t.test('the interception runs on the test server; it may be killed and come back
   const report = await rig.stopAgent();
   t.match(report, /Requests: .* delivered/, 'the report');
   t.equal((await capture.finish()).packets.length, 0, 'no packet of the test server reached the clients');
+});
+
+t.test('clients that the test server answers as ever are not copied', { skip }, async (t) => {
+  const rig = await makeRig({ repliesVia: 'router' });
+  t.teardown(() => rig.lab.teardown());
+  rig.watchStrays();
+  const addresses = clientAddresses(4);
+  const ask = (address: string): void => {
+    rig.clients.run(['curl', '-s', '-o', '/dev/null', '--interface', address, `${URL_OF}/from`]);
+  };
+  for (const workers of ['1', '2']) {
+    rig.clearLogs();
+    const intercept = await rig.startIntercept('tunnel', [PORT], '--except', `${addresses[1]}/32,fd00::/8`);
+    const agent = await rig.startAgent(
+      ...['--target', `${TARGET}:${PORT}`, '-i', 'eth0', '--workers', workers, ...rig.interceptOptions('tunnel')],
+    );
+    t.match(agent.stderr, /not copied are clients of 10\.90\.0\.11\/32, fd00::\/8, whom the target answers itself/);
+    for (const address of [...addresses, ...addresses]) ask(address);
+    await rig.settled(6);
+    t.match(await rig.stopAgent(), /Shed: +\d+ packets of clients .*whom the target answers itself/);
+    const asked = rig.lines(rig.targetLog).map((line) => /\[(.*?)\]/.exec(line)![1]);
+    const others = addresses.filter((address) => address !== addresses[1]);
+    t.same(asked, [...others, ...others].sort(), `${workers} workers: the others were copied`);
+    intercept.child.kill('SIGTERM');
+    await intercept.ended;
+  }
+  t.equal(rig.strays(), 0, 'and none of them was sent anything by the test server');
 });

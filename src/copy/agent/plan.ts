@@ -10,13 +10,14 @@ import { insideNamespace, type NamespaceSpec } from '../../device/host_capture.t
 import { interfaceNames, LINKTYPE_ETHERNET, linkFacts } from '../../device/link.ts';
 import { ANY } from '../../device/packet_ring_open.ts';
 import { type EngineOptions, engineOptions } from '../options.ts';
+import { SparedNetworks } from '../spared.ts';
 import { type AddressWords, Targets } from '../targets.ts';
 import { readKeyFile } from '../tunnel/key.ts';
 import type { TunnelTls } from '../tunnel/server.ts';
 import { macsOf } from './neighbour.ts';
 import { checkPool, checkSource, idleOptions, isMulticast, refuseGroup } from './plan_checks.ts';
 import type { AgentService, AgentSpec, AgentTarget, CloneSpec, PacketSource, ReplySource, Sender } from './spec.ts';
-import { addressWords } from './words.ts';
+import { addressWords, sparedNetwork } from './words.ts';
 
 export interface HostAndPort {
   readonly host: string;
@@ -100,6 +101,7 @@ export async function planAgent(request: AgentRequest): Promise<AgentPlan> {
     services,
     packets,
     replies,
+    near: [...new Set(targets.flatMap(({ device, host }) => networksOf(device, host)))],
     engine,
     clones: request.clones,
     workers: request.files === null ? workers : 1,
@@ -166,6 +168,16 @@ function routeTo(host: string): string {
     throw new OperatorError('ADDRESS', `the target ${host} is this host: give an address of another host`);
   }
   return route.dev;
+}
+
+/** Networks on the wire behind `device` that hold `host`: none where a router stands between. */
+function networksOf(device: string, host: string): string[] {
+  const family = host.includes(':') ? '-6' : '-4';
+  const whole = Int32Array.from([...addressWords(host), 0, 0, 0].slice(0, 4), (word) => word | 0);
+  const routes = ipJson<Route & { readonly dst?: string }>(family, 'route', 'show', 'dev', device, 'proto', 'kernel');
+  return routes
+    .flatMap(({ dst, gateway }) => (gateway === undefined && dst?.includes('/') ? [dst] : []))
+    .filter((network) => new SparedNetworks([sparedNetwork(network)]).holds(whole, 0, family === '-6'));
 }
 
 /** Index of the target, which is added when it is new. */

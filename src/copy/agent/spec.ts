@@ -75,6 +75,11 @@ export interface AgentSpec {
   readonly services: readonly AgentService[];
   readonly packets: PacketSource;
   readonly replies: ReplySource;
+  /**
+   * Networks that the targets are in themselves: they answer clients there directly, past any next hop. Their clients
+   * are copied only where replies are swallowed at the target itself.
+   */
+  readonly near?: readonly string[];
   readonly engine: Partial<EngineOptions>;
   readonly clones: CloneSpec;
   readonly workers: number;

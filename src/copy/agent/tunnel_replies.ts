@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../../base/clock.ts';
 import type { CopyEngine } from '../engine.ts';
+import { SparedNetworks } from '../spared.ts';
 import { TargetHeader } from '../target_header.ts';
 import { TunnelClient, type TunnelState } from '../tunnel/client.ts';
 import { FEATURE_HEADS } from '../tunnel/protocol.ts';
@@ -12,6 +13,7 @@ import { SessionMap } from '../tunnel/session_map.ts';
 import type { FrameEmitter } from './emitter.ts';
 import { AgentCell } from './rows.ts';
 import type { AgentSpec, ReplySource } from './spec.ts';
+import { sparedNetwork } from './words.ts';
 
 /** Sessions that have ended are told to the far end this often. */
 const SWEEP_MS = 5_000;
@@ -68,8 +70,16 @@ export class TunnelReplies {
   /** Where nobody swallows replies nothing leaves, and no session begins. */
   #gate(state: TunnelState): void {
     const isOpen = state === 'ready';
+    if (isOpen) this.#engine.spare(new SparedNetworks(this.spared.map(sparedNetwork)));
     this.#emitter.isShut = !isOpen;
     this.#cells[AgentCell.TunnelUp] = isOpen ? 1 : 0;
+  }
+
+  /** Networks whose clients the targets answer themselves. */
+  get spared(): readonly string[] {
+    const { welcome } = this.client;
+    if (welcome === null) return [];
+    return [...(welcome.except ?? []), ...(welcome.mode === 'assistant' ? (this.#spec.near ?? []) : [])];
   }
 
   get isUp(): boolean {

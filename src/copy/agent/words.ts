@@ -1,5 +1,6 @@
 /** IP addresses as words and as text. */
 import { addressBytes } from '../../device/addressing.ts';
+import type { SparedNetwork } from '../spared.ts';
 import type { AddressWords } from '../targets.ts';
 
 /** Precondition: `node:net` `isIP(text)` is not 0. */
@@ -8,6 +9,13 @@ export function addressWords(text: string): AddressWords {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.byteLength === 4) return [view.getUint32(0)];
   return [view.getUint32(0), view.getUint32(4), view.getUint32(8), view.getUint32(12)];
+}
+
+/** Precondition: `text` is a network, or an address, that the kernel or `tsintercept` has written: `10.1.0.0/16`. */
+export function sparedNetwork(text: string): SparedNetwork {
+  const [address = '', bits] = text.split('/');
+  const words = addressWords(address);
+  return { isIpv6: words.length === 4, words, prefixLength: bits === undefined ? words.length * 32 : Number(bits) };
 }
 
 export function addressText(words: AddressWords): string {

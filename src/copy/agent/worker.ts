@@ -9,6 +9,7 @@ import { SAME_IDENTITY } from '../admission.ts';
 import { CompareSide } from '../compare/side.ts';
 import { CopyEngine } from '../engine.ts';
 import { engineOptions } from '../options.ts';
+import { SparedNetworks } from '../spared.ts';
 import { Targets } from '../targets.ts';
 import { FrameEmitter } from './emitter.ts';
 import { identityMap } from './identity.ts';
@@ -18,6 +19,7 @@ import { replayFiles } from './offline.ts';
 import { AgentRings } from './rings.ts';
 import { AgentCell, AgentOrder, AgentRows } from './rows.ts';
 import { TunnelReplies } from './tunnel_replies.ts';
+import { sparedNetwork } from './words.ts';
 
 /** Longest sleep, and longest time without Node's event loop, which costs more than a turn. */
 const EVENTS_MS = 100;
@@ -34,6 +36,13 @@ const DRAIN_MS = 5;
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
+}
+
+/** What the operator is told of clients that are not copied. */
+function sparedText(networks: readonly string[]): string {
+  return networks.length === 0
+    ? ''
+    : `; not copied are clients of ${networks.join(', ')}, whom the target answers itself`;
 }
 
 class CopyWorker {
@@ -98,9 +107,16 @@ class CopyWorker {
       spec.replies.kind === 'tunnel'
         ? new TunnelReplies(spec, this.#engine, this.#emitter, this.#clock, this.#cells, (state, why) => {
             if (state === 'waiting' || state === 'leaving') post({ kind: 'note', level: 'warn', text: why ?? state });
-            else if (state === 'ready') post({ kind: 'note', level: 'info', text: 'the interception is reached' });
+            else if (state === 'ready') {
+              post({
+                kind: 'note',
+                level: 'info',
+                text: `the interception is reached${sparedText(this.#tunnel!.spared)}`,
+              });
+            }
           })
         : null;
+    if (spec.replies.kind === 'local') this.#engine.spare(new SparedNetworks((spec.near ?? []).map(sparedNetwork)));
   }
 
   async run(): Promise<void> {

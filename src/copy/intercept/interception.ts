@@ -104,12 +104,12 @@ export class Interception {
     const why = this.#routes?.divert() ?? null;
     if (why !== null) this.#note({ kind: 'noFirewall', why });
     // Last: an agent that gets in may copy at once.
-    const { listen, key, tls, mode, services } = this.#spec;
+    const { listen, key, tls, mode, services, except } = this.#spec;
     this.#server = await openTunnelServer({
       ...listen,
       key,
       tls,
-      welcome: { mode, services: services.map(serviceText) },
+      welcome: { mode, services: services.map(serviceText), except },
       ...(this.#options.limits === undefined ? {} : { limits: this.#options.limits }),
       events: {
         joined: (agent) => this.#note({ kind: 'agentJoined', agent: agent.address }),

@@ -104,6 +104,8 @@ export interface Welcome {
   readonly mode: 'host' | 'assistant';
   /** `80`, `10.0.0.9:80`, `[fd00::9]:80`. */
   readonly services: readonly string[];
+  /** Networks that are answered as ever (`--except`): their clients are not to be copied. */
+  readonly except?: readonly string[];
 }
 
 export const CLOCK_BYTES = 8;
