@@ -41,7 +41,7 @@ export function copyReportLines(report: AgentSnapshot): string[] {
       'Requests',
       `${n(counts.RequestsSeen)} seen, ${n(counts.RequestsSent)} sent, ${n(counts.RequestsDelivered)} delivered`,
     ],
-    ['Late', `${n(counts.RequestsLate)} sent without the reply to the one before`],
+    ['Late', late(report)],
     [
       'Lag',
       `p50 ${formatNs(lagNs.p50)}, p90 ${formatNs(lagNs.p90)}, p99 ${formatNs(lagNs.p99)}, max ${formatNs(lagNs.max)}`,
@@ -79,6 +79,11 @@ function retransmitted({ counts }: AgentSnapshot): string {
     `${n(RetransmittedSyn)} SYNs`,
   ];
   return parts.join(', ');
+}
+
+function late({ counts: { RequestsAhead, RequestsLate } }: AgentSnapshot): string {
+  const ahead = RequestsAhead === 0 ? '' : `, ${n(RequestsAhead)} ahead of it, to catch up`;
+  return `${n(RequestsLate)} sent without the reply to the one before${ahead}`;
 }
 
 function skippedCauses({ counts }: AgentSnapshot): string[] {

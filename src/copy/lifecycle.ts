@@ -52,7 +52,7 @@ export function connect(core: Core, s: number): void {
   cells[at + Cell.ReplyBytes] = 0;
   cells[at + Cell.Unacknowledged] = 0;
   clearFlag(core, s, SessionFlag.Renew | SessionFlag.FinAcked | SessionFlag.Timestamps | SessionFlag.Sack);
-  clearFlag(core, s, SessionFlag.WindowScale | SessionFlag.AckNow);
+  clearFlag(core, s, SessionFlag.WindowScale | SessionFlag.AckNow | SessionFlag.Ahead);
   setFlag(core, s, SessionFlag.HadConnection);
   if (isRenewal || !hasFlag(core, s, SessionFlag.HasIsn)) setFlag(core, s, SessionFlag.FreePass);
   move(core, s, State.SynSent);

@@ -45,6 +45,9 @@ export const COPY_METRIC_ROWS: readonly Row[] = [
   counter('tscopy_requests_late_total', 'Requests sent before the reply to the one before.', (m) =>
     count(m, 'RequestsLate'),
   ),
+  counter('tscopy_requests_ahead_total', 'Requests sent before the reply to the one before, to catch up.', (m) =>
+    count(m, 'RequestsAhead'),
+  ),
   counter('tscopy_client_packets_total', 'Packets of clients.', (m) => count(m, 'ClientPackets')),
   counter('tscopy_packets_sent_total', 'Packets to targets.', (m) => count(m, 'PacketsSent')),
   counter('tscopy_bytes_sent_total', 'Payload bytes to targets.', (m) => count(m, 'BytesSent')),
