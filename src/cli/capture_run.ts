@@ -27,7 +27,12 @@ export async function runCapture(plan: CapturePlan, options: CaptureCliOptions, 
   try {
     session = await openSession(plan.session);
     if (plan.user !== null) becomeUser(plan.user);
-    if (!options.quiet) terminal.error(listening(session, plan));
+    if (!options.quiet) {
+      terminal.error(listening(session, plan));
+      const idle = plan.session.output.print === null ? lineOptionOf(options) : null;
+      if (idle !== null)
+        terminal.error(`${TOOL}: ${idle} is about lines, and none are printed: add --print to see them`);
+    }
     const report = await captured(session, plan, options, terminal, signals);
     session = null;
     printReport(report, plan, options, terminal);
@@ -39,6 +44,15 @@ export async function runCapture(plan: CapturePlan, options: CaptureCliOptions, 
     await after?.end();
     signals.detach();
   }
+}
+
+/** An option about lines that somebody who writes a file did not give out of habit, as -n and -v are, or null. */
+function lineOptionOf({ hex, hexAscii, ascii, linkHeader, number }: CaptureCliOptions): string | null {
+  if (hex !== undefined) return '-x';
+  if (hexAscii !== undefined) return '-X';
+  if (ascii !== undefined) return '-A';
+  if (number) return '-#';
+  return linkHeader ? '-e' : null;
 }
 
 function afterFiles(plan: CapturePlan, options: CaptureCliOptions, terminal: Terminal): AfterFile | null {

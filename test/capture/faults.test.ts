@@ -123,6 +123,8 @@ t.test('-z: a program is run on each finished file', { skip: hasProgram('gzip') 
   const compressed = ['-r', input, '-w', path.join(folder, 'b.pcap'), '--compress', 'gzip', '-z', 'false'];
   t.match(run(compressed), { status: 0, stderr: /tscap: false .*b\.pcap\.gz ended with status 1/ });
   t.match(run(['-r', input, '-w', 'x', '-z', 'gzip -9']), { status: 2, stderr: /no program gzip -9: .* a script/ });
+  const silent = ['-r', input, '-w', path.join(folder, 'c.pcap'), '-X'];
+  t.match(run(silent), { status: 0, stderr: /-X is about lines, and none are printed: add --print/ });
   t.match(run(['-r', input, '-w', '-', '-z', 'gzip']), { status: 2, stderr: /-z needs a file/ });
 });
 
