@@ -133,7 +133,7 @@ export class DiskFile {
 
 /**
  * Removes a file. What was in it is given back by another thread, when the descriptor that is still open closes: on the
- * calling one that took 0.2 to 0.4 ms a megabyte. Throws what `fs.unlinkSync` throws.
+ * calling one that took 0.14 to 0.4 ms a megabyte. Throws what `fs.unlinkSync` throws.
  */
 export function unlinkElsewhere(path: string): void {
   let fd = -1;
