@@ -100,7 +100,7 @@ t.test('an agent that is started again; a firewall that refuses for a while', { 
   rig.production.run(['nft', 'delete', 'table', 'netdev', 'refuse']);
   await clients;
   const sent = rig.entries(rig.productionLog).filter(({ timeMs }) => timeMs < gone - 50 || timeMs > back);
-  t.ok(sent.length > 200, `${sent.length} requests while an agent ran`);
+  t.ok(sent.length > 50, `${sent.length} requests while an agent ran`);
   await until('all of them, those of the refusal as well', () => {
     const arrived = new Set(rig.lines(rig.targetLog));
     return sent.every(({ line }) => arrived.has(line));
