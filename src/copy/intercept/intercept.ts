@@ -75,7 +75,7 @@ export interface InterceptOptions {
 }
 
 /** How often the thread tells its counters. */
-export const SNAPSHOT_MS = 200;
+export const SNAPSHOT_MS = 500;
 
 /** Checks, sets everything up. Rejects with an OperatorError that says what to do; nothing is left behind then. */
 export async function openIntercept(spec: InterceptSpec, options: InterceptOptions = {}): Promise<Intercept> {

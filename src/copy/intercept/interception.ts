@@ -31,7 +31,7 @@ const STATISTICS_MS = 200;
 /** Batches of replies between two looks at everything else. */
 const BATCHES_MAX = 8;
 /** Longest time without a turn of the event loop, whose timers nothing else announces. */
-const EVENTS_MS = 50;
+const EVENTS_MS = 100;
 /** The same while connections are to take what was written to them, or where the event loop has no descriptor. */
 const EVENTS_MS_BUSY = 2;
 
