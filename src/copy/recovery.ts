@@ -269,12 +269,27 @@ export function onTailProbe(core: Core, s: number): void {
   if (hasOvertaken(core, s)) takeLosses(core, s, 1);
   else {
     const isRecovering = core.cells[at + Cell.Recovery] !== RecoveryMode.None;
-    const seg = isRecovering ? core.cells[at + Cell.Head]! : lastSent(core, s);
+    const seg = isRecovering ? firstMissing(core, s) : lastMissing(core, s);
     if (seg >= 0) retransmit(core, s, seg, Count.RetransmittedProbe);
   }
   resendLost(core, s, false, Count.RetransmittedFast);
   core.cells[at + Cell.TimerMode] = TimerMode.Retransmit;
   setDeadline(core, s, Time.Retransmit, core.clock[Clock.Now]! + core.times[s * TIMES + Time.Rto]!);
+}
+
+/** The first segment in flight that has not arrived, or -1: a target may name even the very first in a SACK block. */
+function firstMissing(core: Core, s: number): number {
+  const end = core.cells[s * CELLS + Cell.NextSend]!;
+  let seg = core.cells[s * CELLS + Cell.Head]!;
+  while (seg >= 0 && seg !== end && core.pool.has(seg, SegFlag.Sacked)) seg = core.pool.get(seg, Seg.Next);
+  return seg === end ? -1 : seg;
+}
+
+/** The last segment in flight that has not arrived, or -1. */
+function lastMissing(core: Core, s: number): number {
+  let seg = lastSent(core, s);
+  while (seg >= 0 && core.pool.has(seg, SegFlag.Sacked)) seg = core.pool.get(seg, Seg.Previous);
+  return seg;
 }
 
 /** Probes a closed window: a number that was acknowledged already makes the target tell its window. */

@@ -6,6 +6,7 @@
  * Of thousands of segments in flight an acknowledgement looks at a few: at those that it names anew, and at those
  * behind the last one that was looked at. What is lost, and what was sent again, stands in a list of its own.
  */
+import { assert } from '../base/assert.ts';
 import { seqAfter, seqBefore, seqDelta } from '../wire/seq.ts';
 import { Clock, type Core, hasFlag } from './core.ts';
 import { Seg, SegFlag } from './segment_pool.ts';
@@ -47,6 +48,7 @@ export function noteSent(core: Core, s: number, seg: number): void {
 
 /** A segment was sent again: it waits in the other list now. */
 export function noteResent(core: Core, s: number, seg: number): void {
+  assert(!core.pool.has(seg, SegFlag.Sacked), 'what has arrived is not sent again');
   unqueue(core, s, seg);
   core.pool.mark(seg, SegFlag.Retransmitted);
   noteSent(core, s, seg);

@@ -35,7 +35,7 @@ export function removeSegment(core: Core, s: number, seg: number): void {
   else pool.set(next, Seg.Previous, previous);
   if (cells[at + Cell.NextSend] === seg) cells[at + Cell.NextSend] = next;
   if (pool.has(seg, SegFlag.Sacked)) cells[at + Cell.SackedBytes]! -= pool.targetSpan(seg);
-  else unqueue(core, s, seg);
+  unqueue(core, s, seg);
   if (cells[at + Cell.Judged] === seg) cells[at + Cell.Judged] = -1;
   if (cells[at + Cell.SackedLast] === seg) cells[at + Cell.SackedLast] = -1;
   if (core.placeable === seg) core.placeable = -1;

@@ -63,6 +63,15 @@ t.test('a probe that repeats a segment which has arrived already', (t) => {
   t.end();
 });
 
+t.test('the last segment has arrived, one before it was sent again and has not: that one is asked for', (t) => {
+  const loss = 0.05;
+  const seed = 1139569491;
+  const links = { clientLink: { loss }, targetLink: { loss }, replyLink: { loss } };
+  all(new Stage({ isIpv6: true, habit: 'post', requests: 2, ...links, seed }).run());
+  t.pass('the run that showed it');
+  t.end();
+});
+
 t.test('a perfect path costs no retransmission, and requests leave from where they lay', (t) => {
   const sums = each({ habit: 'keep-alive', requests: 20 }, all);
   for (const name of [
