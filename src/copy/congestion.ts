@@ -93,7 +93,6 @@ export function collapseWindow(core: Core, s: number): void {
   const mss = cells[at + Cell.SendMss]!;
   if (cells[at + Cell.Backoff] === 0 && hasFlag(core, s, SessionFlag.Sack)) {
     // RFC 5682: with SACK it shows in what arrives next whether anything was lost.
-
     cells[at + Cell.WindowBefore] = cells[at + Cell.CongestionWindow]!;
   } else cells[at + Cell.WindowBefore] = 0;
   if (cells[at + Cell.Backoff] === 0) {

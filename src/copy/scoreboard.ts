@@ -52,8 +52,6 @@ export function noteResent(core: Core, s: number, seg: number): void {
   unqueue(core, s, seg);
   core.pool.mark(seg, SegFlag.Retransmitted);
   noteSent(core, s, seg);
-  // A probe may repeat what has arrived: that can be lost no more, and its flag, not a list, says where it stands.
-  if (core.pool.has(seg, SegFlag.Sacked)) return;
   core.pool.mark(seg, SegFlag.Resent);
   link(core, s, Cell.ResentHead, core.cells[s * CELLS + Cell.ResentTail]!, seg);
 }
