@@ -30,6 +30,8 @@ const FIN_PATIENCE = 16;
 /** Bytes that a reply lacks which is more likely under way than short, and how much longer it must be silent then. */
 const QUIET_BYTES = 65_536;
 const QUIET_PATIENCE = 16;
+/** In a session with a request ahead, whose replies need not be as long as production's: the same. */
+const AHEAD_PATIENCE = 16;
 /** Packets that wait in a session that is behind, and its lag as a share of the reply deadline. */
 const BEHIND_SEGMENTS = 64;
 const BEHIND_SHARE = 32;
@@ -49,12 +51,18 @@ export function mayBegin(core: Core, s: number, seg: number): boolean {
   if (awaited <= 0) return true;
   const replied = core.cells[at + Cell.ReplyBytes]!;
   const now = core.clock[Clock.Now]!;
-  const quietNs = core.options.replyQuietNs * patience(core, seg, awaited - replied);
-  const quietAt = replied > 0 ? core.times[s * TIMES + Time.Reply]! + quietNs : Number.POSITIVE_INFINITY;
+  // A request ahead needs the replies to all but the last one before it.
+  const isAhead = (flags & SessionFlag.Ahead) !== 0;
+  const needed = isAhead && core.pool.has(seg, SegFlag.Boundary) ? 0 : awaited;
+  const quietNs = core.options.replyQuietNs * (isAhead ? AHEAD_PATIENCE : patience(core, seg, awaited - replied));
+  const isOpen = isAhead || replied > 0;
+  const quietAt = isOpen ? core.times[s * TIMES + Time.Reply]! + quietNs : Number.POSITIVE_INFINITY;
   // Replies that are compared must stay apart, whatever bytes of earlier ones are left over.
   const hasBegun = core.pairing === null || !(core.times[s * TIMES + Time.Reply]! <= core.pairing.sentNs(s));
-  if (hasBegun && (replied >= awaited || now >= quietAt)) {
+  if (hasBegun && (replied >= needed || now >= quietAt)) {
     core.cells[at + Cell.LateInRow] = 0;
+    // Replies that are shorter than production's leave nothing owed.
+    if (isAhead && replied < needed) core.cells[at + Cell.ReplyBytes] = awaited;
     return true;
   }
   if (mayGoAhead(core, s, seg)) return true;
@@ -69,6 +77,7 @@ export function mayBegin(core: Core, s: number, seg: number): boolean {
     core.bump(Count.RequestsLate);
     core.cells[at + Cell.LateInRow]! += 1;
   }
+  if (isAhead) core.cells[at + Cell.ReplyBytes] = awaited;
   return true;
 }
 
@@ -123,10 +132,13 @@ export function noteBegun(core: Core, s: number, seg: number): void {
   const ack = core.pool.get(seg, Seg.ClientAck);
   const awaited = seqDelta(cells[at + Cell.SentAck]!, ack);
   if (awaited > 0) {
-    // What the target sent beyond production's reply answers pipelined requests, if it is still sending.
     const isQuiet = now - times[s * TIMES + Time.Reply]! >= core.options.replyQuietNs;
+    const left = cells[at + Cell.ReplyBytes]! - awaited;
+    // What the target sent beyond production's reply answers pipelined requests, if it is still sending. What it owes
+    // while a request is ahead stays owed: less than 0.
+    if (hasFlag(core, s, SessionFlag.Ahead)) cells[at + Cell.ReplyBytes] = left;
+    else cells[at + Cell.ReplyBytes] = isQuiet ? 0 : Math.max(0, left);
     if (isQuiet && now - core.pool.arrivedNs[seg]! < core.options.replyQuietNs) clearFlag(core, s, SessionFlag.Ahead);
-    cells[at + Cell.ReplyBytes] = isQuiet ? 0 : Math.max(0, cells[at + Cell.ReplyBytes]! - awaited);
     cells[at + Cell.SentAck] = ack;
   }
   if (!core.pool.has(seg, SegFlag.Boundary)) return;

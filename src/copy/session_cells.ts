@@ -67,7 +67,7 @@ export const Cell = {
   NextSend: 38,
   Segments: 39,
 
-  /** Payload bytes of the target since the last request was sent. */
+  /** Payload bytes of the target since the last request was sent; less than 0: owed for one before it (`Ahead`). */
   ReplyBytes: 40,
   /** Payload bytes of the target that we have not acknowledged. */
   Unacknowledged: 41,

@@ -270,6 +270,16 @@ t.test('a session that is far behind goes one request ahead of the replies', (t)
   const usual = longest(1_000 * MS);
   const patient = longest(60_000 * MS);
   t.ok(usual < patient / 2, `it catches up: ${usual / MS} ms behind at most, else ${patient / MS} ms`);
+  const reset = each({ ...behind, habit: 'reset', target: { replyDelayNs: 12 * MS } }, (stage) => {
+    assert.equal(stage.replies, stage.sent.size, 'the client resets when it has every reply: so has the target');
+  });
+  t.ok(reset['RequestsAhead']! > 0, 'a reset does not overtake what is ahead');
+  for (const replyFactor of [0.9, 1.1]) {
+    each({ ...behind, target: { replyDelayNs: 8 * MS, replyFactor } }, (stage) => {
+      all(stage);
+      assert.ok(Math.max(...stage.lag) < patient / 2, 'also where replies are of other lengths');
+    });
+  }
   const dialogue = each({ ...behind, requests: 30, target: { replyDelayNs: 50 * MS } }, all);
   t.equal(dialogue['RequestsAhead'], undefined, 'a dialogue with a slow target keeps its turns');
   t.end();

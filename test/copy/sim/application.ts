@@ -36,17 +36,17 @@ export interface ServerHabits {
   /** Stops reading for so long after its first bytes. */
   readonly pauseNs?: number;
   readonly onRequest?: (id: number) => void;
+  readonly onReply?: () => void;
 }
 
 /** A server's side of one connection. */
 export function serve(world: World, end: Endpoint, habits: ServerHabits): void {
+  let [served, replies, isOver] = [0, 0, false];
   let pending = new Uint8Array(0);
-  let served = 0;
-  let replies = 0;
-  let isOver = false;
   const reply = (bytes: number): void => {
     world.after(habits.replyDelayNs, () => {
-      if (isOver) return;
+      if (isOver || end.state === 'dead') return;
+      habits.onReply?.();
       end.write(new Uint8Array(Math.ceil(bytes * (habits.replyFactor ?? 1))));
       replies++;
       if (habits.closeEvery && replies % habits.closeEvery === 0) {

@@ -60,6 +60,8 @@ export class Stage {
   /** Requests that production has served. */
   readonly served: Set<number> = new Set();
   readonly lag: number[] = [];
+  /** Replies that the target has begun. */
+  replies = 0;
   emitted = 0;
   /** Of these, segments that joined a packet. */
   joined = 0;
@@ -362,7 +364,10 @@ export class Stage {
       this.delivered.set(id, (this.delivered.get(id) ?? 0) + 1);
       this.lag.push(world.now - this.sentAt.get(id)!);
     };
-    serve(world, end, { ...this.#habits(), replyDelayNs: MS, ...scene.target, onRequest });
+    const onReply = (): void => {
+      this.replies++;
+    };
+    serve(world, end, { ...this.#habits(), replyDelayNs: MS, ...scene.target, onRequest, onReply });
     return end;
   }
 
