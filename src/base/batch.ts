@@ -8,6 +8,7 @@ export const FrameSum = {
   /** Left to hardware that the frame never met: the bytes are good, the field is not. */
   Absent: 2,
 } as const;
+export type FrameSum = (typeof FrameSum)[keyof typeof FrameSum];
 
 /**
  * A batch of frames in one region, as a structure of arrays. Readers and receive rings fill it, rewriters change

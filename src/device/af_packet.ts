@@ -26,8 +26,8 @@ import {
   SockaddrLl,
 } from '../sys/layout.ts';
 import { bindSocket, closeSocket, openSocket, sendmmsg, setSendBuffer, setSocketOptionInt } from '../sys/socket.ts';
-import { LINKTYPE_RAW, type LinkFacts, linkFacts } from './link.ts';
-import { MessageQueue, NAME_BYTES } from './message_queue.ts';
+import { LINKTYPE_ETHERNET, LINKTYPE_RAW, type LinkFacts, linkFacts } from './link.ts';
+import { MessageQueue, NAME_BYTES, NO_DESCRIPTOR } from './message_queue.ts';
 import { QueuedSink } from './queued_sink.ts';
 import type { Sink } from './sink.ts';
 
@@ -52,6 +52,19 @@ export interface SegmentingSink extends Sink {
 /** Pieces that frames of a batch may have besides their first. */
 const PIECES_MORE = 1024;
 
+const NO_LINK: LinkFacts = {
+  name: 'rehearsal',
+  ifindex: 0,
+  up: true,
+  carrier: true,
+  loopback: false,
+  mtu: 65_535,
+  hardwareType: 1,
+  mac: new Uint8Array(6),
+  linktype: LINKTYPE_ETHERNET,
+  headerBytes: 14,
+};
+
 class AfPacketSink extends QueuedSink<MessageQueue> implements SegmentingSink {
   /** Message names carry the protocol: interfaces without link-layer header. */
   readonly #named: boolean;
@@ -65,7 +78,9 @@ class AfPacketSink extends QueuedSink<MessageQueue> implements SegmentingSink {
       retainsFrames: false,
     };
     const queue = new MessageQueue(fd, batchFrames, named ? SockaddrLl.SIZE : 0, morePieces);
-    super(link.name, limits, queue, () => closeSocket(fd));
+    super(link.name, limits, queue, () => {
+      if (fd !== NO_DESCRIPTOR) closeSocket(fd);
+    });
     this.#named = named;
     if (named) this.#fillNames(link.ifindex);
   }
@@ -107,6 +122,11 @@ export function openAfPacketSink(options: AfPacketOptions): Sink {
  */
 export function openSegmentingSink(options: AfPacketOptions): SegmentingSink {
   return openSink(options, true);
+}
+
+/** A sink as those of `openSegmentingSink` and `openAfPacketSink` without a device: what it takes goes nowhere. */
+export function openRehearsalSink(batchFrames: number, segments: boolean): SegmentingSink {
+  return new AfPacketSink(NO_LINK, NO_DESCRIPTOR, batchFrames, segments ? PIECES_MORE : 0);
 }
 
 function openSink(options: AfPacketOptions, segments: boolean): AfPacketSink {

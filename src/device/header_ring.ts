@@ -15,9 +15,9 @@ import { linkFacts } from './link.ts';
 import { HEADER_SNAPLEN, portFilter } from './port_filter.ts';
 import type { Source } from './source.ts';
 
-const SLOT_BYTES = 256;
+export const HEADER_SLOT_BYTES = 256;
 /** 8 MiB: half a second of 60,000 replies a second. */
-const SLOTS = 32_768;
+export const HEADER_SLOTS = 32_768;
 
 export interface HeaderSourceOptions {
   /** Interface name. */
@@ -62,13 +62,13 @@ export class HeaderSource implements Source {
   read(batch: FrameBatch): number {
     const words = this.#words;
     for (let slot = this.#next - this.#held; slot < this.#next; slot++) {
-      Atomics.store(words, (((slot + SLOTS) % SLOTS) * SLOT_BYTES) >>> 2, TP_STATUS_KERNEL);
+      Atomics.store(words, (((slot + HEADER_SLOTS) % HEADER_SLOTS) * HEADER_SLOT_BYTES) >>> 2, TP_STATUS_KERNEL);
     }
-    this.#next %= SLOTS;
+    this.#next %= HEADER_SLOTS;
     batch.region = this.#region;
     let count = 0;
-    while (count < batch.capacity && this.#next + count < SLOTS) {
-      const at = (this.#next + count) * SLOT_BYTES;
+    while (count < batch.capacity && this.#next + count < HEADER_SLOTS) {
+      const at = (this.#next + count) * HEADER_SLOT_BYTES;
       const word = at >>> 2;
       // The kernel writes the status last: an atomic load orders what is read after it.
       if ((Atomics.load(words, word) & TP_STATUS_USER) === 0) break;
@@ -117,6 +117,6 @@ export function openHeaderSource(options: HeaderSourceOptions): HeaderSource {
   return new HeaderSource(
     name,
     linktype,
-    openHeaderRing({ name, ifindex, slotBytes: SLOT_BYTES, slots: SLOTS, filter }),
+    openHeaderRing({ name, ifindex, slotBytes: HEADER_SLOT_BYTES, slots: HEADER_SLOTS, filter }),
   );
 }

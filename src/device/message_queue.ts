@@ -20,6 +20,8 @@ import { Staging } from './staging.ts';
 /** Bytes kept per message for its destination: the longest is sockaddr_in6, 28. */
 export const NAME_BYTES = 32;
 
+/** In the place of a socket: every frame counts as taken, and the kernel, which is asked as ever, has none to send on. */
+export const NO_DESCRIPTOR = -1;
 /** Retries of one frame while the kernel's queues are full; the pauses between them add up to about half a second. */
 const ATTEMPTS_MAX = 4_000;
 /** After a frame that ran out of attempts: retries of the next ones, until one is taken again. */
@@ -137,7 +139,8 @@ export class MessageQueue {
     let piece = 0;
     while (first < this.count && this.faultErrno === 0) {
       const address = this.memory.address + first * Mmsghdr.SIZE;
-      const taken = sendmmsg(this.#fd, address, this.count - first, MSG_DONTWAIT);
+      const answer = sendmmsg(this.#fd, address, this.count - first, MSG_DONTWAIT);
+      const taken = this.#fd === NO_DESCRIPTOR ? this.count - first : answer;
       if (taken > 0) {
         piece = this.#countSent(counters, first, taken, piece);
         first += taken;

@@ -142,6 +142,8 @@ export class CopyAgent {
       compareRows: this.#comparison?.buffer ?? null,
       wakeFd: seat.waker.fd,
       epochSeconds: this.#epochSeconds,
+      // After a crash clients do not wait for it.
+      warms: this.#spec.packets.kind === 'live' && seat.crashes === 0,
     };
     const worker = new Worker(new URL('./worker.js', import.meta.url), {
       workerData: start,

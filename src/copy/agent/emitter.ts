@@ -8,7 +8,12 @@
  */
 import { OperatorError } from '../../base/errors.ts';
 import type { Region } from '../../base/region.ts';
-import { openAfPacketSink, openSegmentingSink, type SegmentingSink } from '../../device/af_packet.ts';
+import {
+  openAfPacketSink,
+  openRehearsalSink,
+  openSegmentingSink,
+  type SegmentingSink,
+} from '../../device/af_packet.ts';
 import { copyFrame } from '../../device/frame_copy.ts';
 import { anonymousRegion } from '../../device/host.ts';
 import { openRawIpSink } from '../../device/raw_ip.ts';
@@ -58,6 +63,14 @@ class Way {
 
   constructor(spec: AgentTarget) {
     this.spec = spec;
+  }
+
+  /** A way that leads nowhere. */
+  openRehearsal(): void {
+    const segments = this.spec.sender === 'af_packet' && this.spec.macs.byteLength > 0;
+    const sink = openRehearsalSink(QUEUE_FRAMES, segments);
+    this.segmenting = segments ? sink : null;
+    this.sink = sink;
   }
 
   open(): void {
@@ -114,13 +127,18 @@ export class FrameEmitter implements Emitter {
   readonly #tooLong: DataView = new DataView(new ArrayBuffer(HEADER_BYTES));
   #tooLongBytes = 0;
 
-  /** Opens a socket for each way out. Throws INTERFACE or PERMISSION with the line to type. */
-  constructor(targets: readonly AgentTarget[]) {
+  /**
+   * Opens a socket for each way out, none where `isRehearsal`. Throws INTERFACE or PERMISSION with the line to type.
+   */
+  constructor(targets: readonly AgentTarget[], isRehearsal: boolean = false) {
     this.#headers = new DataView(new ArrayBuffer(targets.length * 16));
     this.#joinView = this.#headers;
     this.#hasHeader = new Uint8Array(targets.length);
     for (let i = 0; i < targets.length; i++) this.#addTarget(targets[i]!, i);
-    for (const way of this.#ways) way.open();
+    for (const way of this.#ways) {
+      if (isRehearsal) way.openRehearsal();
+      else way.open();
+    }
   }
 
   #addTarget(target: AgentTarget, index: number): void {

@@ -13,6 +13,8 @@ export interface WorkerStart {
   readonly wakeFd: number;
   /** Second of the monotonic clock that all workers count from. */
   readonly epochSeconds: number;
+  /** Whether it plays conversations before it copies, so that its code is compiled. */
+  readonly warms: boolean;
 }
 
 export interface ErrorMessage {

@@ -19,6 +19,7 @@ import { replayFiles } from './offline.ts';
 import { AgentRings } from './rings.ts';
 import { AgentCell, AgentOrder, AgentRows } from './rows.ts';
 import { TunnelReplies } from './tunnel_replies.ts';
+import { warmUp } from './warm_up.ts';
 import { sparedNetwork } from './words.ts';
 
 /** Longest sleep, and longest time without Node's event loop, which costs more than a turn. */
@@ -265,6 +266,8 @@ class CopyWorker {
 }
 
 async function main(start: WorkerStart): Promise<void> {
+  // Before the rings are opened, which would fill meanwhile.
+  if (start.warms) await warmUp(start.spec, start.epochSeconds);
   const worker = new CopyWorker(start);
   try {
     await worker.run();

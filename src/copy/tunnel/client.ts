@@ -169,6 +169,17 @@ export class TunnelClient {
     return total;
   }
 
+  /** Takes bytes as if they had come. Only for a client that is never connected: it counts as connected then. */
+  rehearse(chunk: Buffer): void {
+    this.state = 'ready';
+    this.#reader ??= this.#newReader(FRAME_BYTES_MAX);
+    this.#heard(chunk);
+  }
+
+  #newReader(frameBytesMax: number): FrameReader {
+    return new FrameReader(frameBytesMax, (type, bytes, start, end) => this.#take(type, bytes, start, end));
+  }
+
   #heard(chunk: Buffer): void {
     const socket = this.#socket;
     this.#heardAtMs = Date.now();
@@ -207,15 +218,16 @@ export class TunnelClient {
   flush(): void {
     const used = this.#outUsed;
     this.#outUsed = FRAME_HEAD_BYTES;
-    if (used === FRAME_HEAD_BYTES || !this.#isOpen()) return;
+    const socket = this.#socket;
+    if (used === FRAME_HEAD_BYTES || socket === null || !this.#isOpen()) return;
     const out = this.#out;
     out.writeUInt32BE(used - FRAME_HEAD_BYTES + 1, 0);
     out[LENGTH_BYTES] = Frame.Sessions;
-    const fd = writableDescriptor(this.#socket!);
+    const fd = writableDescriptor(socket);
     const sent = fd < 0 ? 0 : Math.max(0, sendNow(fd, out, used));
     if (sent === used) return;
-    this.#socket!.write(Buffer.from(out.subarray(sent, used)));
-    if (this.#socket!.writableLength > OUT_QUEUE_BYTES_MAX) this.#lose('the far end takes no registrations');
+    socket.write(Buffer.from(out.subarray(sent, used)));
+    if (socket.writableLength > OUT_QUEUE_BYTES_MAX) this.#lose('the far end takes no registrations');
   }
 
   /** Sends a frame at once, behind registrations that wait. False: there is no connection. */
@@ -276,10 +288,7 @@ export class TunnelClient {
     const socket = this.#connect();
     socket.setNoDelay(true);
     this.#socket = socket;
-    const reader = new FrameReader(FRAME_BYTES_MAX_STRANGER, (type, bytes, start, end) =>
-      this.#take(type, bytes, start, end),
-    );
-    this.#reader = reader;
+    this.#reader = this.#newReader(FRAME_BYTES_MAX_STRANGER);
     this.#heardAtMs = Date.now();
     socket.once(tls === null ? 'connect' : 'secureConnect', () => this.#hello());
     if (!this.#mayPoll) {
