@@ -63,7 +63,7 @@ export interface EngineOptions {
   readonly rampNs: number;
 }
 
-/** The defaults. A class, so that all options have one shape: a spread makes one for each, which code knows nothing of. */
+/** The defaults. A class, so that all options have one shape: each spread that is frozen has one of its own. */
 class Options implements EngineOptions {
   readonly maxSessions: number = 65_536;
   readonly memoryBytes: number = 67_108_864;

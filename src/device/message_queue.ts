@@ -20,7 +20,7 @@ import { Staging } from './staging.ts';
 /** Bytes kept per message for its destination: the longest is sockaddr_in6, 28. */
 export const NAME_BYTES = 32;
 
-/** In the place of a socket: every frame counts as taken, and the kernel, which is asked as ever, has none to send on. */
+/** In the place of a socket: every frame counts as taken; the kernel is asked as ever, and has nothing to send on. */
 export const NO_DESCRIPTOR = -1;
 /** Retries of one frame while the kernel's queues are full; the pauses between them add up to about half a second. */
 const ATTEMPTS_MAX = 4_000;
