@@ -6,8 +6,9 @@
  * - it has sent some and has been silent for `replyQuietNs`, or
  * - the deadline after the request's arrival has passed: then it is sent anyway, and counted.
  *
- * A session in which many requests wait, and have waited long, catches up: one request more than usual is on its way,
- * so that the target has the next one when it has answered (`mayGoAhead`). A client's RST waits otherwise (`mayAbort`).
+ * A session in which many requests wait, and have waited long, catches up: a few requests more than usual are on their
+ * way, so that the target has the next one when it has answered (`mayGoAhead`). A client's RST waits otherwise
+ * (`mayAbort`).
  *
  * The deadline counts from each request's own arrival, so that it bounds the lag of a session, not only of a request.
  * It halves with every late request in a row, down to a 32nd: where a target never answers what production answers
@@ -30,7 +31,9 @@ const FIN_PATIENCE = 16;
 /** Bytes that a reply lacks which is more likely under way than short, and how much longer it must be silent then. */
 const QUIET_BYTES = 65_536;
 const QUIET_PATIENCE = 16;
-/** In a session with a request ahead, whose replies need not be as long as production's: the same. */
+/** Requests ahead of the replies at most, taking each reply to be as long as the last. */
+const AHEAD_REQUESTS = 4;
+/** In a session with requests ahead, whose replies need not be as long as production's: the same. */
 const AHEAD_PATIENCE = 16;
 /** Packets that wait in a session that is behind, and its lag as a share of the reply deadline. */
 const BEHIND_SEGMENTS = 64;
@@ -51,9 +54,9 @@ export function mayBegin(core: Core, s: number, seg: number): boolean {
   if (awaited <= 0) return true;
   const replied = core.cells[at + Cell.ReplyBytes]!;
   const now = core.clock[Clock.Now]!;
-  // A request ahead needs the replies to all but the last one before it.
+  // A request ahead needs the replies to all but the last few before it.
   const isAhead = (flags & SessionFlag.Ahead) !== 0;
-  const needed = isAhead && core.pool.has(seg, SegFlag.Boundary) ? 0 : awaited;
+  const needed = isAhead && core.pool.has(seg, SegFlag.Boundary) ? -(AHEAD_REQUESTS - 1) * awaited : awaited;
   const quietNs = core.options.replyQuietNs * (isAhead ? AHEAD_PATIENCE : patience(core, seg, awaited - replied));
   const isOpen = isAhead || replied > 0;
   const quietAt = isOpen ? core.times[s * TIMES + Time.Reply]! + quietNs : Number.POSITIVE_INFINITY;
@@ -85,7 +88,7 @@ export function mayBegin(core: Core, s: number, seg: number): boolean {
  * Whether a session that is behind may send a request before the reply to the one before. Where each request waits
  * for a reply that comes by way of three busy programs, a session is as fast as that way is short, and never makes up
  * what it fell behind by while there was no processor. Many waiting packets tell it from a dialogue with a slow target;
- * and no session has more than one request ahead until it has caught up and rested.
+ * and a session keeps its turns again when it has caught up and rested.
  */
 function mayGoAhead(core: Core, s: number, seg: number): boolean {
   if (core.cells[s * CELLS + Cell.Segments]! < BEHIND_SEGMENTS || core.pairing !== null) return false;
@@ -94,7 +97,6 @@ function mayGoAhead(core: Core, s: number, seg: number): boolean {
   const behindNs = core.options.replyDeadlineNs / BEHIND_SHARE;
   if (now - core.pool.arrivedNs[seg]! < behindNs || now - core.times[s * TIMES + Time.Reply]! >= behindNs) return false;
   setFlag(core, s, SessionFlag.Ahead);
-  core.bump(Count.RequestsAhead);
   return true;
 }
 
@@ -136,8 +138,10 @@ export function noteBegun(core: Core, s: number, seg: number): void {
     const left = cells[at + Cell.ReplyBytes]! - awaited;
     // What the target sent beyond production's reply answers pipelined requests, if it is still sending. What it owes
     // while a request is ahead stays owed: less than 0.
-    if (hasFlag(core, s, SessionFlag.Ahead)) cells[at + Cell.ReplyBytes] = left;
-    else cells[at + Cell.ReplyBytes] = isQuiet ? 0 : Math.max(0, left);
+    if (hasFlag(core, s, SessionFlag.Ahead)) {
+      cells[at + Cell.ReplyBytes] = left;
+      if (left < 0 && core.pool.has(seg, SegFlag.Boundary)) core.bump(Count.RequestsAhead);
+    } else cells[at + Cell.ReplyBytes] = isQuiet ? 0 : Math.max(0, left);
     if (isQuiet && now - core.pool.arrivedNs[seg]! < core.options.replyQuietNs) clearFlag(core, s, SessionFlag.Ahead);
     cells[at + Cell.SentAck] = ack;
   }

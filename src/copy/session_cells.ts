@@ -67,7 +67,7 @@ export const Cell = {
   NextSend: 38,
   Segments: 39,
 
-  /** Payload bytes of the target since the last request was sent; less than 0: owed for one before it (`Ahead`). */
+  /** Payload bytes of the target since the last request was sent; less than 0: owed for those before it (`Ahead`). */
   ReplyBytes: 40,
   /** Payload bytes of the target that we have not acknowledged. */
   Unacknowledged: 41,
@@ -135,7 +135,7 @@ export const SessionFlag = {
   AckNow: 524288,
   /** The client's bytes known last ended with PSH: a request may begin behind them. */
   PushSeen: 1048576,
-  /** One request is ahead of the target's replies, as the session was behind. */
+  /** Requests may be ahead of the target's replies, as the session was behind. */
   Ahead: 2097152,
 } as const;
 

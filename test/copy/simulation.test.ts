@@ -248,7 +248,7 @@ t.test('requests wait for replies, with a deadline', (t) => {
   t.end();
 });
 
-t.test('a session that is far behind goes one request ahead of the replies', (t) => {
+t.test('a session that is far behind goes some requests ahead of the replies', (t) => {
   const behind = {
     habit: 'keep-alive',
     requests: 400,
@@ -261,8 +261,8 @@ t.test('a session that is far behind goes one request ahead of the replies', (t)
     const sums = each({ ...behind, options: { replyDeadlineNs } }, (stage) => {
       all(stage);
       longestNs = Math.max(longestNs, ...stage.lag);
-      const { RequestsAhead, SessionsSeen } = stage.engine.statistics();
-      assert.ok(RequestsAhead <= SessionsSeen, 'one request a session');
+      // Four of replies as long as the last; these are of any length.
+      assert.ok(stage.unansweredMax <= 20, `a few requests, not ${stage.unansweredMax}`);
     });
     t.equal(sums['RequestsLate'], undefined, 'none had to wait for the deadline');
     return longestNs;

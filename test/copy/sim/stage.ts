@@ -62,6 +62,8 @@ export class Stage {
   readonly lag: number[] = [];
   /** Replies that the target has begun. */
   replies = 0;
+  /** Requests that the target had and had not begun to answer, at most. */
+  unansweredMax = 0;
   emitted = 0;
   /** Of these, segments that joined a packet. */
   joined = 0;
@@ -363,6 +365,7 @@ export class Stage {
     const onRequest = (id: number): void => {
       this.delivered.set(id, (this.delivered.get(id) ?? 0) + 1);
       this.lag.push(world.now - this.sentAt.get(id)!);
+      this.unansweredMax = Math.max(this.unansweredMax, this.delivered.size - this.replies);
     };
     const onReply = (): void => {
       this.replies++;
